@@ -1,0 +1,56 @@
+# make demo   sets up, then fills a gap in fixtures/documents/ with the embedded model
+# make test   sets up, then formats, lints, types and tests are checked
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+NANO := engine/nano
+DEMO := fixtures/documents/median.py --at 7:1 --to 7:5
+
+.PHONY: setup test check demo gpu nano clean
+
+setup: .venv/.engine
+
+.venv/.python:
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+# torch first and alone: pip then keeps this build (CPU or CUDA, as the machine offers) for all that follows.
+.venv/.torch: .venv/.python
+	$(PIP) install '$(TORCH)'
+	@touch $@
+
+.venv/.engine: .venv/.torch pyproject.toml
+	$(PIP) install -e '.[engine]'
+	@touch $@
+
+.venv/.dev: .venv/.torch pyproject.toml
+	$(PIP) install -e '.[dev]'
+	@touch $@ .venv/.engine
+
+check: .venv/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyright
+	$(BIN)/pytest -q tests/test_layers.py
+
+test: export OMP_NUM_THREADS = 1
+test: check
+	$(BIN)/pytest -m 'not gpu'
+
+demo: .venv/.engine
+	$(BIN)/midfill fill $(DEMO)
+
+# Runs with the python at hand, which has torch with CUDA, triton and pytest; installs nothing.
+gpu: export PYTHONPATH = server:engine:kernels
+gpu:
+	$(PYTHON) -m pytest -m gpu
+	for bench in tests/benchmarks/bench_*.py; do $(PYTHON) "$$bench" || exit 1; done
+
+# Each step skips what it finds done, so this resumes after an interruption.
+nano: .venv/.dev
+	for step in corpus contamination train_tokenizer pack train export; do \
+	  $(BIN)/python $(NANO)/$$step.py || exit 1; done
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
