@@ -1,0 +1,53 @@
+"""The `midfill` command.
+
+The one place that knows both sides: it names the engine's commands by string, and cyclopts imports the one
+that is called. So `midfill --help` costs no torch, and an install without the engine extra still starts.
+"""
+
+import sys
+from importlib.metadata import version
+
+from cyclopts import App, CycloptsError, UnknownCommandError
+from rich.text import Text
+
+from midfill.engine.errors import MidfillError
+
+
+def _one_line(error: CycloptsError) -> Text:
+    # cyclopts' own message about an unknown command imports every command to list them, and with them torch.
+    unknown = isinstance(error, UnknownCommandError) and error.unused_tokens
+    message = f"no command {unknown[0]!r}, see midfill --help" if unknown else str(error)
+    return Text(f"midfill: {message}", no_wrap=True, overflow="ignore")
+
+
+app = App(
+    name="midfill",
+    help="Fills the gap at the cursor, on this machine.",
+    version=lambda: version("midfill"),
+    help_format="plaintext",  # markdown costs 50 ms of imports
+    error_formatter=_one_line,
+)
+app.command("midfill.engine.commands.fill:fill", help="Fill a gap in a file.")
+app.command("midfill.engine.commands.evaluate:evaluate", name="eval", help="Fill every record of a file.")
+app.command("midfill.engine.commands.pull:pull", help="Download a checkpoint.")
+app.command(
+    "midfill.engine.commands.doctor:doctor", help="Say what this machine can run and what is missing."
+)
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names. What the user can mend: exit code 2, one line on stderr."""
+    try:
+        app()
+    except MidfillError as error:
+        sys.exit(_complain(str(error)))
+    except ImportError as error:
+        missing = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else error
+        if missing.name is None or missing.name.partition(".")[0] == "midfill":
+            raise
+        sys.exit(_complain(f"this command needs {missing.name}: pip install 'midfill[engine]'"))
+
+
+def _complain(message: str) -> int:
+    sys.stderr.write(f"midfill: {message}\n")
+    return 2
