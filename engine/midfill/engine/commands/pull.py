@@ -13,7 +13,7 @@ from rich.progress import (
 )
 
 from midfill.engine import hub
-from midfill.engine.models import models_dir
+from midfill.engine.installed import models_dir
 
 
 def pull(repo: str, /, *, revision: str | None = None) -> None:

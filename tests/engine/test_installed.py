@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from midfill.engine.models import models_dir, pulled_models
+from midfill.engine.installed import models_dir, pulled_models
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from platformdirs import user_data_path
 
 def embedded_model() -> Path:
     """The directory of the small model that ships in the package."""
-    return Path(__file__).with_name("embedded")
+    return Path(__file__).parent / "models" / "nano"
 
 
 def models_dir() -> Path:
