@@ -5,7 +5,8 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 NANO := engine/nano
-DEMO := fixtures/documents/median.py --at 7:1 --to 7:5
+DEMO := fixtures/documents/median.py --at 6:15
+NANO_WORKERS ?= $(shell nproc)
 
 .PHONY: setup test check demo gpu nano clean
 
@@ -49,8 +50,12 @@ gpu:
 
 # Each step skips what it finds done, so this resumes after an interruption.
 nano: .venv/.dev
-	for step in corpus contamination train_tokenizer pack train export; do \
-	  $(BIN)/python $(NANO)/$$step.py || exit 1; done
+	$(BIN)/python $(NANO)/corpus.py
+	$(BIN)/python $(NANO)/contamination.py
+	$(BIN)/python $(NANO)/train_tokenizer.py
+	$(BIN)/python $(NANO)/pack.py
+	$(BIN)/torchrun --standalone --nproc-per-node=$(NANO_WORKERS) $(NANO)/train.py
+	$(BIN)/python $(NANO)/export.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
