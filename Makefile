@@ -16,7 +16,7 @@ setup: .venv/.engine
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-# torch first and alone: pip then keeps this build (CPU or CUDA, as the machine offers) for all that follows.
+# torch first and alone: pip keeps the build it finds here when the rest asks for a range.
 .venv/.torch: .venv/.python
 	$(PIP) install '$(TORCH)'
 	@touch $@
@@ -42,11 +42,11 @@ test: check
 demo: .venv/.engine
 	$(BIN)/midfill fill $(DEMO)
 
-# Runs with the python at hand, which has torch with CUDA, triton and pytest; installs nothing.
+# Uses the python at hand, which must have torch with CUDA, triton and pytest; installs nothing. No test yet is exit code 5.
 gpu: export PYTHONPATH = server:engine:kernels
 gpu:
-	$(PYTHON) -m pytest -m gpu
-	for bench in tests/benchmarks/bench_*.py; do $(PYTHON) "$$bench" || exit 1; done
+	$(PYTHON) -m pytest -m gpu || [ $$? -eq 5 ]
+	for bench in $(wildcard tests/benchmarks/bench_*.py); do $(PYTHON) $$bench || exit 1; done
 
 # Each step skips what it finds done, so this resumes after an interruption.
 nano: .venv/.dev
