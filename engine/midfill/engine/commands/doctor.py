@@ -5,6 +5,7 @@ import sys
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from midfill.engine.machine import Checkpoint, Cpu, Machine, examine
 
@@ -97,6 +98,7 @@ def _gb(num_bytes: int) -> str:
 def _table(findings: list[Finding]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1))
     for finding in findings:
-        mark, advice = ("[yellow]✗[/]", f"\n→ {finding.remedy}") if finding.remedy else ("[green]✓[/]", "")
-        table.add_row(mark, finding.subject, finding.found + advice)
+        mark = Text("✗", "yellow") if finding.remedy else Text("✓", "green")
+        advice = f"\n→ {finding.remedy}" if finding.remedy else ""
+        table.add_row(mark, Text(finding.subject), Text(finding.found + advice))
     return table

@@ -33,7 +33,7 @@ def pull(repo: str, /, *, revision: str | None = None) -> None:
     directory = models_dir() / repo.replace("/", "--")
     console = Console(stderr=True)
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
