@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 BENCHMARK_S = 0.005
+FAST_BFLOAT16 = 1.2  # times the float32 speed
 
 
 class Cpu(msgspec.Struct, frozen=True):
@@ -26,6 +27,11 @@ class Cpu(msgspec.Struct, frozen=True):
     num_threads: int
     float32_gflops: float
     bfloat16_gflops: float
+
+    @property
+    def has_fast_bfloat16(self) -> bool:
+        """False where bfloat16 is emulated: it then saves memory, not time."""
+        return self.bfloat16_gflops >= FAST_BFLOAT16 * self.float32_gflops
 
 
 class Gpu(msgspec.Struct, frozen=True):
@@ -64,7 +70,7 @@ def examine() -> Machine:
         total_bytes=memory.total,
         torch=torch_version,
         triton=_version("triton"),
-        cpu=_cpu() if torch_version else None,
+        cpu=measure_cpu() if torch_version else None,
         gpus=_gpus() if torch_version else (),
         embedded=_checkpoint(embedded_model()),
         pulled=tuple(filter(None, map(_checkpoint, pulled_models()))),
@@ -89,7 +95,8 @@ def _checkpoint(directory: Path) -> Checkpoint | None:
 # torch is imported in the functions that need it: this module also has to say that it is missing.
 
 
-def _cpu() -> Cpu:
+def measure_cpu() -> Cpu:
+    """Two measurements of `BENCHMARK_S`. Needs torch, whose number of threads is as before afterwards."""
     import torch
 
     num_threads = torch.get_num_threads()

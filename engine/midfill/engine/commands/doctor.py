@@ -10,7 +10,6 @@ from rich.text import Text
 from midfill.engine.machine import Checkpoint, Cpu, Machine, examine
 
 LARGE_MODEL = Checkpoint("DiffusionGemma 26B-A4B", 52_000_000_000)  # in bfloat16
-FAST_BFLOAT16 = 1.2  # times float32; below that it gains nothing on the CPU
 INSTALL_ENGINE = "pip install 'midfill[engine]'"
 
 
@@ -59,9 +58,8 @@ def diagnose(machine: Machine) -> list[Finding]:
 
 
 def _cpu(cpu: Cpu) -> Finding:
-    is_fast = cpu.bfloat16_gflops >= FAST_BFLOAT16 * cpu.float32_gflops
     speed = f"float32 {cpu.float32_gflops:.0f}, bfloat16 {cpu.bfloat16_gflops:.0f} GFLOP/s"
-    advice = "bfloat16 is fast" if is_fast else "bfloat16 gains nothing"
+    advice = "bfloat16 is fast" if cpu.has_fast_bfloat16 else "bfloat16 gains nothing"
     return Finding("CPU", f"{cpu.num_cores} cores, {cpu.num_threads} threads; {speed} a thread: {advice}")
 
 
