@@ -1,0 +1,158 @@
+"""The denoise loop: several canvases over one cached prompt, a forward pass a `next()`.
+
+A canvas is the hole and the pinned tokens after it. Nothing on it is committed before the end: positions accepted in
+one step may be thrown back in the next, so pins are set again after accepting and after renoising. Acceptance,
+stability and stop are taken over the hole only, or the pinned positions' zero entropy would end the loop too early.
+"""
+
+from collections.abc import Generator
+from typing import NamedTuple
+
+import msgspec
+import torch
+from torch import Tensor
+
+from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.kv import KVSlot
+from midfill.engine.sampling import accept_mask, agrees, entropy, hole_mean, temperature
+
+BANNED_LOGIT = -1e4
+"""What a banned token's logit becomes: its probability is 0 in float32, and no infinity reaches self-conditioning."""
+
+
+class DenoiseSettings(msgspec.Struct, frozen=True):
+    """Sampler settings of `generation_config.json`; entropies in nats."""
+
+    max_steps: int = 48
+    t_min: float = 0.4
+    t_max: float = 0.8
+    entropy_bound: float = 0.1
+    stability_threshold: int = 1
+    confidence_threshold: float = 0.005
+    mark_pins_from_step: int = 1
+    """First step at which pins are one-hot self-conditioning; 1 is what transformers does, 0 marks them from the start."""
+
+
+class Layout(NamedTuple):
+    """B canvases of C positions. What stands in the hole of `tokens` does not matter."""
+
+    tokens: Tensor
+    """[B, C] the pinned tokens."""
+    hole: Tensor
+    """[B, C] bool, the positions to fill."""
+    banned: Tensor | None = None
+    """[V] bool, tokens that may not be written."""
+    banned_first: Tensor | None = None
+    """[V] bool, tokens that may not be written at position 0."""
+
+
+class Canvas(NamedTuple):
+    """The state after a denoise step."""
+
+    step: int
+    """Forward passes so far."""
+    tokens: Tensor
+    """[B, C] the most probable tokens, pins in place; never the noisy sample."""
+    entropies: Tensor
+    """[B, C] nats, at the step's temperature; 0 on pins."""
+    done: Tensor
+    """[B] bool: rows that have settled."""
+
+
+@torch.inference_mode()
+def decode(
+    model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, generator: torch.Generator
+) -> Generator[Canvas, None, None]:
+    """Denoises until all rows have settled or `max_steps` is reached; reads `slot`, never writes to it.
+
+    A row that has settled is frozen and costs nothing more. `generator` decides all draws: one `randint` for the first
+    canvas, then a `multinomial` and a `randint` a step, in the order of transformers.
+    """
+    state = _Denoiser(model, slot, layout, settings, generator)
+    for step in range(settings.max_steps):
+        canvas = state.step(step)
+        yield canvas
+        if bool(canvas.done.all()):
+            return
+
+
+class _Denoiser:
+    """What one step leaves to the next, for the rows still `active` [b] of the layout's B."""
+
+    def __init__(
+        self, model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, generator: torch.Generator
+    ) -> None:
+        assert bool(layout.hole.any(dim=-1).all()), "each canvas needs a hole"
+        self.model, self.slot, self.layout = model, slot, layout
+        self.settings, self.generator = settings, generator
+        start = len(slot.tokens)
+        self.positions = torch.arange(start, start + layout.tokens.shape[1], device=slot.device)
+        self.active = torch.arange(len(layout.tokens), device=slot.device)
+        self.noisy = torch.where(layout.hole, self._noise(layout.tokens), layout.tokens)
+        self.marks = model.embed(layout.tokens) * ~layout.hole[..., None]
+        self.soft = self.marks if settings.mark_pins_from_step == 0 else None
+        self.stable = torch.zeros(len(layout.tokens), dtype=torch.long, device=slot.device)
+        self.latest = Canvas(
+            0,
+            layout.tokens.clone(),
+            torch.zeros(layout.tokens.shape, device=slot.device),
+            torch.zeros(len(layout.tokens), dtype=torch.bool, device=slot.device),
+        )
+
+    def _noise(self, like: Tensor) -> Tensor:
+        size = self.model.config.vocab_size
+        return torch.randint(0, size, like.shape, generator=self.generator, device=like.device)
+
+    def step(self, step: int) -> Canvas:
+        """One forward pass, and what it makes of the canvas."""
+        settings, rows = self.settings, self.active
+        tokens, hole = self.layout.tokens[rows], self.layout.hole[rows]
+        hidden = self.model.denoise(self.noisy, self.positions, self.soft, self.slot.attend_canvas)
+        logits = self._scaled_logits(hidden, step)
+        entropies = entropy(logits).masked_fill(~hole, 0.0)
+        best = torch.where(hole, logits.argmax(dim=-1), tokens)
+        probabilities = logits.softmax(dim=-1)
+        drawn = torch.multinomial(probabilities.flatten(0, 1), 1, generator=self.generator).view_as(tokens)
+        accepted = accept_mask(entropies, hole, settings.entropy_bound)
+        renoised = torch.where(accepted, drawn, self._noise(tokens))
+        self.noisy = torch.where(hole, renoised, tokens)
+        self.soft = self._soft_embedding(probabilities, hole, step + 1)
+        same = agrees(best, self.latest.tokens[rows], hole) if step else torch.zeros_like(rows, dtype=torch.bool)
+        self.stable[rows] = torch.where(same, self.stable[rows] + 1, 0)
+        settled = (self.stable[rows] >= settings.stability_threshold) & (
+            hole_mean(entropies, hole) < settings.confidence_threshold
+        )
+        self.latest = Canvas(
+            step + 1,
+            self.latest.tokens.index_copy(0, rows, best),
+            self.latest.entropies.index_copy(0, rows, entropies),
+            self.latest.done.index_copy(0, rows, settled),
+        )
+        self._freeze(settled)
+        return self.latest
+
+    def _scaled_logits(self, hidden: Tensor, step: int) -> Tensor:
+        """Logits [b, C, V] float32 over the temperature, rounded as the model's dtype rounds what it conditions on."""
+        settings = self.settings
+        logits = self.model.logits(hidden)
+        if self.layout.banned is not None:
+            logits.masked_fill_(self.layout.banned, BANNED_LOGIT)
+        if self.layout.banned_first is not None:
+            logits[:, 0].masked_fill_(self.layout.banned_first, BANNED_LOGIT)
+        return logits / temperature(step, settings.max_steps, settings.t_min, settings.t_max)
+
+    def _soft_embedding(self, probabilities: Tensor, hole: Tensor, next_step: int) -> Tensor:
+        """Self-conditioning of the next step [b, C, hidden]: the prediction in the hole, one-hot or nothing on pins."""
+        soft = self.model.soft_embed(probabilities)
+        marks = self.marks[self.active] if next_step >= self.settings.mark_pins_from_step else torch.zeros_like(soft)
+        return torch.where(hole[..., None], soft, marks)
+
+    def _freeze(self, settled: Tensor) -> None:
+        """Leaves the rows that have settled out of the next steps."""
+        if not bool(settled.any()):
+            return
+        going = ~settled
+        self.active = self.active[going]
+        self.noisy = self.noisy[going]
+        assert self.soft is not None
+        self.soft = self.soft[going]

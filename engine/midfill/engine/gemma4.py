@@ -1,0 +1,180 @@
+"""The Gemma 4 decoder layer: sandwich norms, normalised Q, K and V, a dense MLP beside a mixture of experts.
+
+Module and parameter names are those of the official checkpoints. What a layer attends to is not its business:
+it hands Q, K and V to an `Attend`, so one set of layers serves prefill, denoise steps and training.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from midfill.engine.config import LayerConfig, ModelConfig
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(q [B, H, T, D], k and v [B, KV heads, T, D]) -> attention output [B, H, T, D]; the softmax scale is 1."""
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight, computed in float32. The weight is plain, not 1 + weight as in earlier Gemmas."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+
+
+def rms_norm_unscaled(x: Tensor, eps: float) -> Tensor:
+    """x / rms(x) over the last dimension."""
+    return F.rms_norm(x, (x.shape[-1],), None, eps)
+
+
+def rotary_table(layer: LayerConfig, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [..., T, D] float32 of integer `positions` [..., T] for the heads of `layer`.
+
+    Pairs are (i, i + D/2). Only the first `rotary_dims` / 2 pairs rotate, the others have frequency 0; exponents run
+    over the whole head ("proportional" rope of the full layers).
+    """
+    half, rotating = layer.head_dim // 2, layer.rotary_dims // 2
+    exponents = torch.arange(rotating, device=positions.device, dtype=torch.float32) * (2 / layer.head_dim)
+    frequencies = F.pad(layer.rope_theta**-exponents, (0, half - rotating))
+    angles = positions[..., None].float() * frequencies
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding of x [B, H, T, D] by a `rotary_table` that broadcasts against it."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+class Attention(nn.Module):
+    """Projections, QKV norms and rotary embedding. Full layers have no V projection: V is the un-normed K."""
+
+    def __init__(self, config: ModelConfig, layer: LayerConfig) -> None:
+        super().__init__()
+        self.layer, self.eps = layer, config.rms_norm_eps
+        hidden, size = config.hidden_size, layer.head_dim
+        self.q_proj = nn.Linear(hidden, layer.num_heads * size, bias=False)
+        self.k_proj = nn.Linear(hidden, layer.num_kv_heads * size, bias=False)
+        self.v_proj = nn.Linear(hidden, layer.num_kv_heads * size, bias=False) if layer.is_sliding else None
+        self.o_proj = nn.Linear(layer.num_heads * size, hidden, bias=False)
+        self.q_norm, self.k_norm = RMSNorm(size, self.eps), RMSNorm(size, self.eps)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
+        q, k, v = self.project(x, rotary)
+        return self.o_proj(attend(q, k, v).transpose(1, 2).flatten(2))
+
+    def project(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Q [B, H, T, D], K and V [B, KV heads, T, D] of x [B, T, hidden], ready for attention."""
+        heads = (*x.shape[:2], -1, self.layer.head_dim)
+        raw_k = self.k_proj(x).view(heads)
+        raw_v = raw_k if self.v_proj is None else self.v_proj(x).view(heads)
+        q = rotate(self.q_norm(self.q_proj(x).view(heads)).transpose(1, 2), *rotary)
+        k = rotate(self.k_norm(raw_k).transpose(1, 2), *rotary)
+        return q, k, rms_norm_unscaled(raw_v, self.eps).transpose(1, 2)
+
+
+class GatedMLP(nn.Module):
+    """down(gelu(gate x) * up x), the tanh gelu."""
+
+    def __init__(self, hidden_size: int, intermediate_size: int) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x))
+
+
+class Router(nn.Module):
+    """Which experts a token goes to, and with what weight. Reads the residual stream through a norm of its own."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.top_k, self.eps = config.top_k_experts, config.rms_norm_eps
+        self.proj = nn.Linear(config.hidden_size, config.num_experts, bias=False)
+        self.scale = nn.Parameter(torch.ones(config.hidden_size))
+        self.per_expert_scale = nn.Parameter(torch.ones(config.num_experts))
+
+    def forward(self, residual: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens [N, hidden] -> weights [N, top_k] float32 and expert ids [N, top_k]."""
+        x = rms_norm_unscaled(residual, self.eps) * self.scale * residual.shape[-1] ** -0.5
+        weights, experts = self.proj(x).float().softmax(dim=-1).topk(self.top_k, dim=-1)
+        weights = weights / weights.sum(dim=-1, keepdim=True)
+        return weights * self.per_expert_scale[experts], experts
+
+
+class Experts(nn.Module):
+    """Gated MLPs stored as two stacks: the gate rows of expert e come before its up rows."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        experts, hidden, size = config.num_experts, config.hidden_size, config.moe_intermediate_size
+        self.gate_up_proj = nn.Parameter(torch.empty(experts, 2 * size, hidden))
+        self.down_proj = nn.Parameter(torch.empty(experts, hidden, size))
+
+    def forward(self, x: Tensor, weights: Tensor, experts: Tensor) -> Tensor:
+        """Tokens [N, hidden], a `Router`'s weights and expert ids [N, top_k] -> weighted sum [N, hidden]."""
+        num_experts, _, size = self.down_proj.shape
+        if num_experts <= 2 * experts.shape[1]:
+            # Half of the experts or more are used by each token: one GEMM over all of them beats sorting (2 cores, E4 top-2).
+            dense = torch.zeros(len(x), num_experts, device=x.device).scatter(1, experts, weights).to(x.dtype)
+            gate, up = (x @ self.gate_up_proj.flatten(0, 1).T).unflatten(1, (num_experts, 2, size)).unbind(2)
+            inner = F.gelu(gate, approximate="tanh") * up * dense[..., None]
+            return inner.flatten(1) @ self.down_proj.transpose(1, 2).flatten(0, 1)
+        return self._sorted(x, weights, experts)
+
+    def _sorted(self, x: Tensor, weights: Tensor, experts: Tensor) -> Tensor:
+        """One GEMM pair an expert that got tokens, over its tokens only."""
+        flat = experts.flatten()
+        order = flat.argsort(stable=True)
+        tokens = order // experts.shape[1]
+        counts = torch.bincount(flat, minlength=len(self.down_proj)).tolist()
+        outputs, start = [], 0
+        for expert, count in enumerate(counts):
+            if count:
+                gate, up = (x[tokens[start : start + count]] @ self.gate_up_proj[expert].T).chunk(2, dim=-1)
+                outputs.append((F.gelu(gate, approximate="tanh") * up) @ self.down_proj[expert].T)
+                start += count
+        weighted = torch.cat(outputs) * weights.flatten()[order, None].to(x.dtype)
+        return torch.zeros_like(x).index_add(0, tokens, weighted)
+
+
+class DecoderLayer(nn.Module):
+    """One layer. `layer_scalar` belongs to the canvas mode; the causal mode has its own, `encoder_layer_scalar`."""
+
+    def __init__(self, config: ModelConfig, layer: LayerConfig) -> None:
+        super().__init__()
+        hidden, eps = config.hidden_size, config.rms_norm_eps
+        self.self_attn = Attention(config, layer)
+        self.mlp = GatedMLP(hidden, config.intermediate_size)
+        self.router, self.experts = Router(config), Experts(config)
+        self.input_layernorm = RMSNorm(hidden, eps)
+        self.post_attention_layernorm = RMSNorm(hidden, eps)
+        self.pre_feedforward_layernorm = RMSNorm(hidden, eps)
+        self.post_feedforward_layernorm = RMSNorm(hidden, eps)
+        self.post_feedforward_layernorm_1 = RMSNorm(hidden, eps)
+        self.pre_feedforward_layernorm_2 = RMSNorm(hidden, eps)
+        self.post_feedforward_layernorm_2 = RMSNorm(hidden, eps)
+        self.register_buffer("layer_scalar", torch.ones(1))
+        self.register_buffer("encoder_layer_scalar", torch.ones(1))
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend, scalar: Tensor) -> Tensor:
+        """x [B, T, hidden] -> the same shape, times `scalar`, one of the layer's two."""
+        x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), rotary, attend))
+        return self.feed_forward(x) * scalar
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The dense MLP beside the experts, added to x [B, T, hidden]."""
+        dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
+        tokens = x.flatten(0, 1)
+        sparse = self.experts(self.pre_feedforward_layernorm_2(tokens), *self.router(tokens)).view_as(x)
+        mixed = self.post_feedforward_layernorm(dense + self.post_feedforward_layernorm_2(sparse))
+        return x + mixed

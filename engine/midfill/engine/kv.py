@@ -1,0 +1,114 @@
+"""The KV memory of one open document, and the ways in which the model attends to it.
+
+Sliding layers keep their whole prefix: an edit moves backwards, and a ring cannot be trimmed past its window. They
+attend to the last `sliding_window` tokens of it only.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from midfill.engine.config import ModelConfig
+
+GROWTH = 256
+"""Buffers grow by half, and by this many tokens at least."""
+
+
+class KVSlot:
+    """K and V of the first `len(tokens)` tokens of a prompt, for all layers: [KV heads, capacity, D] each."""
+
+    def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+        self.config, self.device, self.dtype = config, device, dtype
+        self.tokens: list[int] = []
+        self.last_hidden: Tensor | None = None
+        """[hidden] the model's output at the last token; None once tokens were trimmed."""
+        self.capacity = 0
+        self._keys = [self._empty(index, 0) for index in range(len(config.layers))]
+        self._values = [self._empty(index, 0) for index in range(len(config.layers))]
+
+    def _empty(self, index: int, capacity: int) -> Tensor:
+        layer = self.config.layers[index]
+        return torch.empty(layer.num_kv_heads, capacity, layer.head_dim, device=self.device, dtype=self.dtype)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory held, spare capacity included."""
+        return self.capacity * self.config.kv_values_per_token * self.dtype.itemsize
+
+    def keys(self, index: int) -> Tensor:
+        """Cached keys of layer `index`: [KV heads, tokens, D]."""
+        return self._keys[index][:, : len(self.tokens)]
+
+    def values(self, index: int) -> Tensor:
+        """Cached values of layer `index`: [KV heads, tokens, D]."""
+        return self._values[index][:, : len(self.tokens)]
+
+    def trim(self, length: int) -> None:
+        """Forgets all but the first `length` tokens; keeps the memory for the tokens that will follow."""
+        assert 0 <= length <= len(self.tokens)
+        if length < len(self.tokens):
+            del self.tokens[length:]
+            self.last_hidden = None
+
+    def reserve(self, length: int) -> None:
+        """Makes room for `length` tokens in all."""
+        if length <= self.capacity:
+            return
+        capacity = max(length, self.capacity + max(GROWTH, self.capacity // 2))
+        for buffers in (self._keys, self._values):
+            for index, old in enumerate(buffers):
+                fresh = self._empty(index, capacity)
+                fresh[:, : len(self.tokens)] = old[:, : len(self.tokens)]
+                buffers[index] = fresh
+        self.capacity = capacity
+
+    def store(self, index: int, k: Tensor, v: Tensor) -> None:
+        """Writes K and V [1, KV heads, T, D] of the tokens that come next; `commit` makes them count."""
+        start = len(self.tokens)
+        self._keys[index][:, start : start + k.shape[2]] = k[0]
+        self._values[index][:, start : start + v.shape[2]] = v[0]
+
+    def commit(self, tokens: Sequence[int], last_hidden: Tensor) -> None:
+        """Counts `tokens` as cached, all layers having stored them; `last_hidden` is the output at the last."""
+        assert len(self.tokens) + len(tokens) <= self.capacity
+        self.tokens.extend(tokens)
+        self.last_hidden = last_hidden
+
+    def attend_causal(self, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Causal attention of T tokens that follow the first `len(tokens)`, [B, H, T, D], and nothing is stored.
+
+        Each of the B rows continues the cached prompt on its own.
+        """
+        layer = self.config.layers[index]
+        past_k, past_v = self._past(index, q.shape[0], self.config.sliding_window - 1)
+        past, new = past_k.shape[2], q.shape[2]
+        mask = torch.ones(new, past + new, dtype=torch.bool, device=q.device).tril(past)
+        if layer.is_sliding:
+            mask = mask.triu(past - self.config.sliding_window + 1)
+        return _attention(q, torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2), mask)
+
+    def attend_canvas(self, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention of B canvases [B, H, C, D], each to itself and to the cached prompt; nothing is stored.
+
+        On sliding layers every canvas row sees the same last window - 1 prompt tokens, as in transformers.
+        """
+        past_k, past_v = self._past(index, q.shape[0], self.config.sliding_window - 1)
+        return _attention(q, torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2), None)
+
+    def attend_and_store(self, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """`attend_causal` of one row whose K and V stay in the slot."""
+        output = self.attend_causal(index, q, k, v)
+        self.store(index, k, v)
+        return output
+
+    def _past(self, index: int, rows: int, window: int) -> tuple[Tensor, Tensor]:
+        """What `rows` rows see of the prompt on layer `index`: K and V [rows, KV heads, seen, D], without a copy."""
+        first = max(0, len(self.tokens) - window) if self.config.layers[index].is_sliding else 0
+        past_k, past_v = self.keys(index)[:, first:], self.values(index)[:, first:]
+        return past_k.expand(rows, -1, -1, -1), past_v.expand(rows, -1, -1, -1)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0, enable_gqa=True)

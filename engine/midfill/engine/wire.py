@@ -1,0 +1,34 @@
+"""The messages between whoever asks for a fill and the engine. Offsets are Unicode code points."""
+
+import msgspec
+
+
+class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """A gap in a text: what stands before it, what stands after it, and how large a fill may be."""
+
+    document: str
+    """Key of the open file: requests with the same key share cached work."""
+    prefix: str
+    suffix: str
+    language: str | None = None
+    """LSP language identifier, such as `python`; None if unknown."""
+    max_tokens: int = 64
+    seed: int = 0
+
+
+class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The engine's answer."""
+
+    text: str
+    shown: bool
+    """Whether an editor would show it: false for an empty or an unlikely fill."""
+    confidence: float
+    """Geometric mean probability of the fill's tokens and of the text after it, by the causal mode: 0 to 1."""
+    steps: int
+    """Denoise steps: forward passes over the canvas."""
+    prompt_tokens: int
+    cached_tokens: int
+    """Prompt tokens found in the document's cache."""
+    prefill_ms: float
+    decode_ms: float
+    """Time for all that came after the prompt: choosing lengths, denoising, scoring."""

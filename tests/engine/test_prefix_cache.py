@@ -1,0 +1,183 @@
+"""`midfill.engine.prefix_cache`: what is cached and extended equals what is computed afresh."""
+
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midfill.engine.config import FULL, SLIDING, LayerConfig, ModelConfig
+from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.kv import KVSlot
+from midfill.engine.prefix_cache import PrefixCache, common_prefix
+
+WINDOW, VOCAB = 12, 64
+TOLERANCE = 1e-5
+"""Absolute, float32: chunks of other sizes add up in another order."""
+
+
+def tiny_model() -> DiffusionGemma:
+    """A random float32 model, small enough for hundreds of prefills, with a window that the prompts cross."""
+    sliding = LayerConfig(SLIDING, num_heads=4, num_kv_heads=2, head_dim=8, rope_theta=1e4, rotary_dims=8)
+    full = LayerConfig(FULL, num_heads=4, num_kv_heads=1, head_dim=16, rope_theta=1e6, rotary_dims=4)
+    config = ModelConfig(
+        vocab_size=VOCAB,
+        hidden_size=32,
+        intermediate_size=32,
+        moe_intermediate_size=16,
+        num_experts=6,
+        top_k_experts=2,
+        sliding_window=WINDOW,
+        rms_norm_eps=1e-6,
+        final_logit_softcapping=30.0,
+        max_position_embeddings=512,
+        layers=(sliding, sliding, full, sliding, full),
+        canvas_length=16,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_ids=(1,),
+    )
+    generator = torch.Generator().manual_seed(0)
+    model = DiffusionGemma(config).eval().requires_grad_(False)
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1:
+            parameter.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
+        elif "post_" in name:
+            parameter.fill_(0.3)  # as after training: branches that outweigh the residual amplify rounding
+    return model
+
+
+MODEL = tiny_model()
+
+
+def prefilled(cache: PrefixCache, document: str, tokens: list[int]) -> KVSlot:
+    """The slot after a whole prefill, no longer in use."""
+    chunks = cache.prefill(document, tokens)
+    while True:
+        try:
+            next(chunks)
+        except StopIteration as end:
+            cache.release(document)
+            return end.value
+
+
+def fresh_slot(tokens: list[int]) -> KVSlot:
+    """The slot of a new cache, prefilled in one pass."""
+    return prefilled(PrefixCache(MODEL, 1 << 30, chunk_tokens=len(tokens)), "fresh", tokens)
+
+
+def predicted(slot: KVSlot) -> torch.Tensor:
+    """Canvas logits [C, V] over `slot`."""
+    canvas = torch.arange(7)[None] % VOCAB
+    positions = torch.arange(len(slot.tokens), len(slot.tokens) + 7)
+    return MODEL.logits(MODEL.denoise(canvas, positions, None, slot.attend_canvas))[0]
+
+
+def assert_equal_slots(slot: KVSlot, fresh: KVSlot) -> None:
+    assert slot.tokens == fresh.tokens
+    for index in range(len(MODEL.layers)):
+        torch.testing.assert_close(slot.keys(index), fresh.keys(index), atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(slot.values(index), fresh.values(index), atol=TOLERANCE, rtol=0)
+    assert slot.last_hidden is not None and fresh.last_hidden is not None
+    torch.testing.assert_close(slot.last_hidden, fresh.last_hidden, atol=TOLERANCE, rtol=0)
+    with torch.inference_mode():
+        ours, theirs = predicted(slot), predicted(fresh)
+    torch.testing.assert_close(ours, theirs, atol=10 * TOLERANCE, rtol=0)  # logits are sums of 32 products
+    assert torch.equal(ours.argmax(dim=-1), theirs.argmax(dim=-1))
+
+
+def edited(tokens: list[int], rng: random.Random) -> list[int]:
+    """`tokens` after an insertion, a deletion or a replacement at any place."""
+    at = rng.randrange(len(tokens) + 1)
+    removed = rng.choice((0, 0, 1, 2, WINDOW, len(tokens)))
+    added = [rng.randrange(VOCAB) for _ in range(rng.choice((0, 1, 1, 3, WINDOW + 5)))]
+    return (tokens[:at] + added + tokens[at + removed :]) or [2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), chunk=st.integers(1, 50), num_edits=st.integers(1, 6))
+def test_cached_and_extended_equals_fresh_after_random_edits(seed: int, chunk: int, num_edits: int):
+    rng = random.Random(seed)
+    cache = PrefixCache(MODEL, 1 << 30, chunk_tokens=chunk)
+    tokens = [rng.randrange(VOCAB) for _ in range(rng.randrange(1, 4 * WINDOW))]
+    for _ in range(num_edits):
+        assert_equal_slots(prefilled(cache, "a", tokens), fresh_slot(tokens))
+        tokens = edited(tokens, rng)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), kilobytes=st.integers(0, 120))
+def test_documents_with_evictions_equal_fresh_and_keep_the_budget(seed: int, kilobytes: int):
+    rng = random.Random(seed)
+    cache = PrefixCache(MODEL, kilobytes << 10, chunk_tokens=rng.randrange(1, 40))
+    documents = {name: [rng.randrange(VOCAB) for _ in range(rng.randrange(1, 40))] for name in "abcd"}
+    for _ in range(8):
+        name = rng.choice("abcd")
+        documents[name] = edited(documents[name], rng)
+        assert_equal_slots(prefilled(cache, name, documents[name]), fresh_slot(documents[name]))
+        assert cache.num_bytes <= kilobytes << 10
+
+
+@pytest.mark.parametrize("length", [WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW])
+def test_every_chunk_size_gives_the_same_slot(length: int):
+    tokens = [(7 * index) % VOCAB for index in range(length)]
+    for chunk in (1, 2, WINDOW - 1, WINDOW, WINDOW + 1, length):
+        slot = prefilled(PrefixCache(MODEL, 1 << 30, chunk_tokens=chunk), "a", tokens)
+        assert_equal_slots(slot, fresh_slot(tokens))
+
+
+def test_only_changed_tokens_are_encoded_again(monkeypatch: pytest.MonkeyPatch):
+    cache, encoded = PrefixCache(MODEL, 1 << 30), []
+    encode = cache.encode
+    monkeypatch.setattr(cache, "encode", lambda slot, tokens: (encoded.append(len(tokens)), encode(slot, tokens)))
+    prefilled(cache, "a", [3] * 40)
+    prefilled(cache, "a", [3] * 40 + [4, 5])
+    prefilled(cache, "a", [3] * 40 + [4, 5])
+    prefilled(cache, "a", [3] * 30 + [9] * 12)
+    assert encoded == [40, 2, 12]
+
+
+def test_the_least_recently_used_document_goes_first():
+    one = fresh_slot([3] * 10).num_bytes
+    cache = PrefixCache(MODEL, 2 * one)
+    for document in ("a", "b", "a", "c"):
+        prefilled(cache, document, [3] * 10)
+    assert cache.documents == ["a", "c"]
+
+
+def test_a_document_in_use_is_not_evicted():
+    one = fresh_slot([3] * 10).num_bytes
+    cache = PrefixCache(MODEL, one)
+    with pytest.raises(StopIteration) as used:
+        next(cache.prefill("a", [3] * 10))
+    prefilled(cache, "b", [4] * 10)
+    assert "a" in cache.documents
+    assert_equal_slots(used.value.value, fresh_slot([3] * 10))
+    cache.release("a")
+    assert cache.num_bytes <= one
+
+
+def test_closing_a_prefill_keeps_the_chunks_that_are_done():
+    cache = PrefixCache(MODEL, 1 << 30, chunk_tokens=8)
+    tokens = [index % VOCAB for index in range(40)]
+    chunks = cache.prefill("a", tokens)
+    next(chunks)
+    next(chunks)
+    chunks.close()
+    assert cache.cached_tokens("a", tokens) == 16
+    assert_equal_slots(prefilled(cache, "a", tokens), fresh_slot(tokens))
+
+
+def test_a_forgotten_document_frees_its_bytes():
+    cache = PrefixCache(MODEL, 1 << 30)
+    prefilled(cache, "a", [3] * 10)
+    cache.forget("a")
+    assert cache.num_bytes == 0
+
+
+@given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))
+def test_common_prefix_is_the_longest(tokens: list[int], others: list[int]):
+    length = common_prefix(tokens, others)
+    assert tokens[:length] == others[:length]
+    assert length == min(len(tokens), len(others)) or tokens[length] != others[length]
