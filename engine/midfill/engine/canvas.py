@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
 from midfill.engine.sampling import accept_mask, agrees, entropy, hole_mean, temperature
 
@@ -30,7 +31,7 @@ class DenoiseSettings(msgspec.Struct, frozen=True):
     stability_threshold: int = 1
     confidence_threshold: float = 0.005
     mark_pins_from_step: int = 1
-    """First step at which pins are one-hot self-conditioning; 1 is what transformers does, 0 marks them from the start."""
+    """First step at which pins are one-hot self-conditioning; 1 is what transformers does, 0 marks them at once."""
 
 
 class Layout(NamedTuple):
@@ -61,14 +62,14 @@ class Canvas(NamedTuple):
 
 @torch.inference_mode()
 def decode(
-    model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, generator: torch.Generator
+    model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, draws: Draws
 ) -> Generator[Canvas, None, None]:
     """Denoises until all rows have settled or `max_steps` is reached; reads `slot`, never writes to it.
 
-    A row that has settled is frozen and costs nothing more. `generator` decides all draws: one `randint` for the first
-    canvas, then a `multinomial` and a `randint` a step, in the order of transformers.
+    A row that has settled is frozen and costs nothing more. Drawn are the first canvas's noise, then a sample for each
+    hole position and fresh noise a step, in the order of transformers.
     """
-    state = _Denoiser(model, slot, layout, settings, generator)
+    state = _Denoiser(model, slot, layout, settings, draws)
     for step in range(settings.max_steps):
         canvas = state.step(step)
         yield canvas
@@ -80,11 +81,11 @@ class _Denoiser:
     """What one step leaves to the next, for the rows still `active` [b] of the layout's B."""
 
     def __init__(
-        self, model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, generator: torch.Generator
+        self, model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, draws: Draws
     ) -> None:
         assert bool(layout.hole.any(dim=-1).all()), "each canvas needs a hole"
         self.model, self.slot, self.layout = model, slot, layout
-        self.settings, self.generator = settings, generator
+        self.settings, self.draws = settings, draws
         start = len(slot.tokens)
         self.positions = torch.arange(start, start + layout.tokens.shape[1], device=slot.device)
         self.active = torch.arange(len(layout.tokens), device=slot.device)
@@ -100,28 +101,23 @@ class _Denoiser:
         )
 
     def _noise(self, like: Tensor) -> Tensor:
-        size = self.model.config.vocab_size
-        return torch.randint(0, size, like.shape, generator=self.generator, device=like.device)
+        return self.draws.noise(like.shape, self.model.config.vocab_size)
 
     def step(self, step: int) -> Canvas:
-        """One forward pass, and what it makes of the canvas."""
+        """One forward pass, and what it makes of the canvas. The vocabulary is looked at for hole positions only."""
         settings, rows = self.settings, self.active
         tokens, hole = self.layout.tokens[rows], self.layout.hole[rows]
         hidden = self.model.denoise(self.noisy, self.positions, self.soft, self.slot.attend_canvas)
-        logits = self._scaled_logits(hidden, step)
-        entropies = entropy(logits).masked_fill(~hole, 0.0)
-        best = torch.where(hole, logits.argmax(dim=-1), tokens)
+        logits = self._scaled_logits(hidden[hole], hole, step)
         probabilities = logits.softmax(dim=-1)
-        drawn = torch.multinomial(probabilities.flatten(0, 1), 1, generator=self.generator).view_as(tokens)
+        drawn = self.draws.sample(probabilities)
+        entropies = torch.zeros(hole.shape, device=hole.device).masked_scatter(hole, entropy(logits))
         accepted = accept_mask(entropies, hole, settings.entropy_bound)
-        renoised = torch.where(accepted, drawn, self._noise(tokens))
-        self.noisy = torch.where(hole, renoised, tokens)
+        kept = torch.where(accepted, tokens.masked_scatter(hole, drawn), self._noise(tokens))
+        self.noisy = torch.where(hole, kept, tokens)
         self.soft = self._soft_embedding(probabilities, hole, step + 1)
-        same = agrees(best, self.latest.tokens[rows], hole) if step else torch.zeros_like(rows, dtype=torch.bool)
-        self.stable[rows] = torch.where(same, self.stable[rows] + 1, 0)
-        settled = (self.stable[rows] >= settings.stability_threshold) & (
-            hole_mean(entropies, hole) < settings.confidence_threshold
-        )
+        best = tokens.masked_scatter(hole, logits.argmax(dim=-1))
+        settled = self._settled(best, entropies, hole)
         self.latest = Canvas(
             step + 1,
             self.latest.tokens.index_copy(0, rows, best),
@@ -131,21 +127,34 @@ class _Denoiser:
         self._freeze(settled)
         return self.latest
 
-    def _scaled_logits(self, hidden: Tensor, step: int) -> Tensor:
-        """Logits [b, C, V] float32 over the temperature, rounded as the model's dtype rounds what it conditions on."""
+    def _settled(self, best: Tensor, entropies: Tensor, hole: Tensor) -> Tensor:
+        """Active rows [b] bool whose prediction has stayed the same long enough and is sure."""
+        rows, settings = self.active, self.settings
+        if self.latest.step == 0:
+            same = torch.zeros_like(rows, dtype=torch.bool)
+        else:
+            same = agrees(best, self.latest.tokens[rows], hole)
+        self.stable[rows] = torch.where(same, self.stable[rows] + 1, 0)
+        is_sure = hole_mean(entropies, hole) < settings.confidence_threshold
+        return (self.stable[rows] >= settings.stability_threshold) & is_sure
+
+    def _scaled_logits(self, hidden: Tensor, hole: Tensor, step: int) -> Tensor:
+        """Logits [N, V] float32 of the N hole positions, over the temperature."""
         settings = self.settings
         logits = self.model.logits(hidden)
         if self.layout.banned is not None:
             logits.masked_fill_(self.layout.banned, BANNED_LOGIT)
         if self.layout.banned_first is not None:
-            logits[:, 0].masked_fill_(self.layout.banned_first, BANNED_LOGIT)
-        return logits / temperature(step, settings.max_steps, settings.t_min, settings.t_max)
+            is_first = hole.nonzero()[:, 1] == 0
+            logits.masked_fill_(is_first[:, None] & self.layout.banned_first, BANNED_LOGIT)
+        return logits.div_(temperature(step, settings.max_steps, settings.t_min, settings.t_max))
 
     def _soft_embedding(self, probabilities: Tensor, hole: Tensor, next_step: int) -> Tensor:
         """Self-conditioning of the next step [b, C, hidden]: the prediction in the hole, one-hot or nothing on pins."""
-        soft = self.model.soft_embed(probabilities)
-        marks = self.marks[self.active] if next_step >= self.settings.mark_pins_from_step else torch.zeros_like(soft)
-        return torch.where(hole[..., None], soft, marks)
+        marks = self.marks[self.active]
+        if next_step < self.settings.mark_pins_from_step:
+            marks = torch.zeros_like(marks)
+        return marks.masked_scatter(hole[..., None], self.model.soft_embed(probabilities))
 
     def _freeze(self, settled: Tensor) -> None:
         """Leaves the rows that have settled out of the next steps."""

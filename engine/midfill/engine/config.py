@@ -1,14 +1,15 @@
 """What `config.json` of a `diffusion_gemma` checkpoint says, as far as the text path needs it."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from midfill.engine.errors import CheckpointError
+from midfill.engine.json_files import read_json
 
-SLIDING, FULL = "sliding_attention", "full_attention"
+SLIDING: Final = "sliding_attention"
+FULL: Final = "full_attention"
 
 SUPPORTED = {
     "hidden_activation": ("gelu_pytorch_tanh",),
@@ -63,15 +64,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
 
 def read_config(path: Path) -> ModelConfig:
     """The model shape in `path`, a `config.json`. Raises `CheckpointError` if this engine cannot run it."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(path, "a config.json", "no such file") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(path, "readable JSON", str(error)) from None
-    if not isinstance(raw, dict):
-        raise CheckpointError(path, "a JSON object", type(raw).__name__)
-    return parse_config(raw, path)
+    return parse_config(read_json(path, dict[str, Any]), path)
 
 
 def parse_config(raw: dict[str, Any], path: Path) -> ModelConfig:

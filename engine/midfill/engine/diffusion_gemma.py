@@ -25,7 +25,7 @@ class SelfConditioning(GatedMLP):
         self.pre_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def mix(self, embedded: Tensor, soft: Tensor | None) -> Tensor:
-        """Canvas embedding and soft embedding, both [B, C, hidden] -> the layers' input. The last norm always applies."""
+        """Canvas embedding and soft embedding, both [B, C, hidden] -> the layers' input, normed."""
         if soft is not None:
             embedded = embedded + self(self.pre_norm(soft))
         return rms_norm_unscaled(embedded, self.eps)
@@ -37,7 +37,9 @@ class DiffusionGemma(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        # Given weights, or nn.Embedding draws them: on the meta device that loads torch's compiler, 2.7 s on 2 cores.
+        weights = torch.empty(config.vocab_size, config.hidden_size)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, _weight=weights)
         self.layers = nn.ModuleList(DecoderLayer(config, layer) for layer in config.layers)
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_conditioning = SelfConditioning(config)
@@ -58,13 +60,13 @@ class DiffusionGemma(nn.Module):
 
     def encode(self, ids: Tensor, positions: Tensor, attend: LayerAttend) -> Tensor:
         """Causal mode: ids [B, T] at `positions` [T] or [B, T] -> final hidden states [B, T, hidden]."""
-        scalars = [layer.encoder_layer_scalar for layer in self.layers]
+        scalars = [layer.get_buffer("encoder_layer_scalar") for layer in self.layers]
         return self._run(self.embed(ids), positions, attend, scalars)
 
     def denoise(self, canvas: Tensor, positions: Tensor, soft: Tensor | None, attend: LayerAttend) -> Tensor:
         """Canvas mode: ids [B, C] and an optional soft embedding [B, C, hidden] -> hidden states [B, C, hidden]."""
         x = self.self_conditioning.mix(self.embed(canvas), soft)
-        return self._run(x, positions, attend, [layer.layer_scalar for layer in self.layers])
+        return self._run(x, positions, attend, [layer.get_buffer("layer_scalar") for layer in self.layers])
 
     def _run(self, x: Tensor, positions: Tensor, attend: LayerAttend, scalars: list[Tensor]) -> Tensor:
         tables: dict[str, tuple[Tensor, Tensor]] = {}

@@ -124,7 +124,7 @@ class Experts(nn.Module):
         """Tokens [N, hidden], a `Router`'s weights and expert ids [N, top_k] -> weighted sum [N, hidden]."""
         num_experts, _, size = self.down_proj.shape
         if num_experts <= 2 * experts.shape[1]:
-            # Half of the experts or more are used by each token: one GEMM over all of them beats sorting (2 cores, E4 top-2).
+            # Each token uses half of the experts or more: one GEMM over all of them beats sorting.
             dense = torch.zeros(len(x), num_experts, device=x.device).scatter(1, experts, weights).to(x.dtype)
             gate, up = (x @ self.gate_up_proj.flatten(0, 1).T).unflatten(1, (num_experts, 2, size)).unbind(2)
             inner = F.gelu(gate, approximate="tanh") * up * dense[..., None]

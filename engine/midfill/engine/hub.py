@@ -129,9 +129,7 @@ def _fetch_file(snapshot: Snapshot, file: HubFile, directory: Path, advance: Adv
     found = _digest(part, file)
     if found != file.digest:
         part.unlink()
-        raise HubError(
-            f"{snapshot.repo}/{file.name}", f"the checksum {file.digest}", f"{found}: run it again"
-        )
+        raise HubError(f"{snapshot.repo}/{file.name}", f"the checksum {file.digest}", f"{found}: run it again")
     part.replace(directory / file.name)
 
 

@@ -1,4 +1,4 @@
-"""How long the hole should be: the dominant error of diffusion infill. Lengths are proposed here and chosen by `scoring`."""
+"""How long the hole should be: the dominant error of diffusion infill. Proposed here, chosen by `scoring`."""
 
 import torch
 from torch import Tensor

@@ -16,7 +16,8 @@ class PrefixCache:
     """
 
     def __init__(self, model: DiffusionGemma, max_bytes: int, chunk_tokens: int = 256) -> None:
-        assert max_bytes >= 0 and chunk_tokens > 0
+        assert max_bytes >= 0
+        assert chunk_tokens > 0
         self.model, self.max_bytes, self.chunk_tokens = model, max_bytes, chunk_tokens
         self._slots: OrderedDict[str, KVSlot] = OrderedDict()
         self._in_use: set[str] = set()

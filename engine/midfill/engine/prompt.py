@@ -77,8 +77,21 @@ class ChatTemplate:
         ids = tokenizer.special_ids
         task = f"Write the {language or 'text'} file that ends with the part below. Reply with its text only.\n\n"
         user = [*tokenizer.encode("user\n" + task), *suffix]
-        model = [*tokenizer.encode("model\n"), ids["<|channel>"], *tokenizer.encode("thought\n"), ids["<channel|>"]]
-        return [ids["<bos>"], ids["<|turn>"], *user, ids["<turn|>"], *tokenizer.encode("\n"), ids["<|turn>"], *model]
+        model = [
+            *tokenizer.encode("model\n"),
+            ids["<|channel>"],
+            *tokenizer.encode("thought\n"),
+            ids["<channel|>"],
+        ]
+        return [
+            ids["<bos>"],
+            ids["<|turn>"],
+            *user,
+            ids["<turn|>"],
+            *tokenizer.encode("\n"),
+            ids["<|turn>"],
+            *model,
+        ]
 
 
 class BareTemplate:
@@ -100,7 +113,12 @@ class PromptBuilder:
     """Lays out prompts for one checkpoint."""
 
     def __init__(self, tokenizer: Tokenizer, template: Template, limits: PromptLimits, end_of_file: int) -> None:
-        self.tokenizer, self.template, self.limits, self.end_of_file = tokenizer, template, limits, end_of_file
+        self.tokenizer, self.template, self.limits, self.end_of_file = (
+            tokenizer,
+            template,
+            limits,
+            end_of_file,
+        )
 
     def build(self, prefix: str, suffix: str, language: str | None) -> Prompt:
         """The prompt for a cursor between `prefix` and `suffix`."""

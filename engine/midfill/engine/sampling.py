@@ -1,6 +1,6 @@
 """The arithmetic of one denoise step, on entropies and logits only. All functions are pure.
 
-Source: the entropy-bound sampler, https://arxiv.org/abs/2505.24857, as DiffusionGemma's `generation_config.json` sets it.
+Source: the entropy-bound sampler, https://arxiv.org/abs/2505.24857, as DiffusionGemma uses it.
 """
 
 import torch

@@ -17,7 +17,8 @@ def continuation_log_probabilities(
 
     For each continuation, of one token or more, a float32 tensor as long as it is.
     """
-    assert slot.last_hidden is not None and all(continuations)
+    assert slot.last_hidden is not None
+    assert all(continuations)
     longest = max(len(tokens) for tokens in continuations)
     padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in continuations], device=slot.device)
     first = slot.last_hidden.expand(len(padded), 1, -1)

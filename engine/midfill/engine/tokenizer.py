@@ -2,13 +2,13 @@
 
 No token of the supported vocabularies holds a line break after another character, so no merge crosses the place before
 a run of line breaks. Text can be cut there, each piece tokenized on its own, and the pieces' tokens joined: after an
-edit only the changed lines are new work. Where a vocabulary lacks that property, whole texts are tokenized.
+edit only the changed lines are new work. Where a tokenizer lacks that property, whole texts are tokenized.
 """
 
 import bisect
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import tokenizers
@@ -31,10 +31,11 @@ class Tokenizer:
             raise CheckpointError(path, "a tokenizer.json", str(error)) from None
         self._inner.encode_special_tokens = True
         self._inner.no_truncation()
-        self.vocab_size: int = self._inner.get_vocab_size()
-        self.special_ids = {token.content: id for id, token in self._inner.get_added_tokens_decoder().items() if token.special}
-        self.token_bytes = self._spell_vocabulary()
-        self.is_line_separable = not any(_breaks_late(spelled) for spelled in self.token_bytes if spelled)
+        added = self._inner.get_added_tokens_decoder()
+        self.special_ids = {token.content: id for id, token in added.items() if token.special}
+        self.token_bytes = self._spell_vocabulary(added)
+        """What each id stands for: empty for special tokens and for ids without a token."""
+        self.is_line_separable = self._is_line_separable()
         self._remember = functools.lru_cache(maxsize=REMEMBERED_PIECES)(self._encode_piece)
         self._sorted = sorted((spelled, id) for id, spelled in enumerate(self.token_bytes) if spelled)
 
@@ -68,26 +69,51 @@ class Tokenizer:
         high = bisect.bisect_left(self._sorted, (start + b"\xff" * 32, -1), lo=low)
         return [id for _, id in self._sorted[low:high]]
 
-    def _spell_vocabulary(self) -> list[bytes]:
-        """The bytes of each id: empty for special and for unused ones."""
-        spell = _spell_byte_level if '"ByteLevel"' in self._inner.to_str() else _spell_sentencepiece
-        spelled = [b""] * (max(self._inner.get_vocab().values()) + 1)
-        for token, id in self._inner.get_vocab().items():
-            spelled[id] = b"" if token in self.special_ids else spell(token)
+    def begins_longer(self, start: bytes) -> bool:
+        """Whether the bytes of some token begin with `start` and go on."""
+        after = bisect.bisect_right(self._sorted, (start, len(self.token_bytes)))
+        return after < len(self._sorted) and self._sorted[after][0].startswith(start)
+
+    def _spell_vocabulary(self, added: Mapping[int, tokenizers.AddedToken]) -> list[bytes]:
+        vocabulary = self._inner.get_vocab(with_added_tokens=False)
+        spell = _spell_byte_level if self._is_byte_level() else _spell_sentencepiece
+        spelled = [b""] * (1 + max((*vocabulary.values(), *added), default=-1))
+        for token, id in vocabulary.items():
+            spelled[id] = spell(token)
+        for id, token in added.items():
+            if token.special:
+                spelled[id] = b""
+            elif not spelled[id]:
+                spelled[id] = token.content.encode()  # matched in the text as it is
         return spelled
+
+    def _is_byte_level(self) -> bool:
+        decoder = self._inner.decoder
+        return decoder is not None and decoder.decode(["Ċ"]) == "\n"
+
+    def _is_line_separable(self) -> bool:
+        if any(_breaks_late(spelled) for spelled in self.token_bytes):
+            return False
+        # Some tokenizers add a space where a text starts: then a piece on its own is not what it is in its text.
+        text, cut = "a\n a", 1
+        return self._encode_piece(text) == self._encode_piece(text[:cut]) + self._encode_piece(text[cut:])
 
 
 def heal(tokenizer: Tokenizer, ids: Sequence[int], most: int = 4) -> tuple[list[int], bytes]:
     """(tokens to keep, partial bytes): takes back the last tokens of `ids` that typing on could merge into one.
 
-    Takes the most tokens, up to `most`, whose bytes some longer token starts with, so that `retu|` can become
-    `return`. The first token after the kept ones has to start with the partial bytes. Pure.
+    Takes the most tokens, up to `most`, that are whole characters and together the start of some longer token, so
+    that `retu|` can become `return`. The first token after the kept ones has to start with the partial bytes. Pure.
     """
     for count in range(min(most, len(ids)), 0, -1):
         partial = tokenizer.decode_bytes(ids[-count:])
-        if partial and len(tokenizer.starting_with(partial)) > (1 if count == 1 else 0):
+        if partial and not _starts_inside_character(partial) and tokenizer.begins_longer(partial):
             return list(ids[:-count]), partial
     return list(ids), b""
+
+
+def _starts_inside_character(spelled: bytes) -> bool:
+    return spelled[0] & 0xC0 == 0x80
 
 
 def _breaks_late(spelled: bytes) -> bool:

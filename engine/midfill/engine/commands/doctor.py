@@ -67,8 +67,7 @@ def _gpus(machine: Machine) -> list[Finding]:
     if not machine.gpus:
         return [Finding("CUDA", "no card: models run on the CPU")]
     cards = [
-        Finding("CUDA", f"{gpu.name}, {_gb(gpu.free_bytes)} free of {_gb(gpu.total_bytes)}")
-        for gpu in machine.gpus
+        Finding("CUDA", f"{gpu.name}, {_gb(gpu.free_bytes)} free of {_gb(gpu.total_bytes)}") for gpu in machine.gpus
     ]
     remedy = None if machine.triton else "pip install triton"
     return [*cards, Finding("triton", machine.triton or "none", remedy)]

@@ -1,0 +1,140 @@
+"""A model directory in Hugging Face's form, `model_type: diffusion_gemma`, as a model ready to run.
+
+Both modes share their weights, stored once as `model.decoder.` and the name they have in `DiffusionGemma`.
+Of the encoder come its layer scalars; its vision tower is skipped.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from torch import Tensor
+
+from midfill.engine.config import ModelConfig, read_config
+from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.errors import CheckpointError
+from midfill.engine.generation_defaults import GenerationDefaults, read_generation_defaults
+from midfill.engine.json_files import read_json
+from midfill.engine.weight_files import DTYPES, INDEX, SINGLE, StoredTensor, list_tensors, read_tensors
+
+PREFIX = "model.decoder."
+ENCODER_SCALAR = re.compile(r"layers\.(\d+)\.encoder_layer_scalar")
+QUANTISED = re.compile(r"_packed$|(weight|input)_(global_)?scale(_\w+)?$|\.(qweight|qzeros|absmax)$")
+SPARE_EMBEDDINGS = 1024
+"""Embedding rows that a vocabulary may leave unused: tables are padded for the hardware."""
+LONG_LOAD_BYTES = 1 << 30
+"""Less is read before a progress bar could be."""
+
+
+class LoadedCheckpoint(NamedTuple):
+    """A model in evaluation mode, without gradients, and what its directory says about its use."""
+
+    model: DiffusionGemma
+    config: ModelConfig
+    generation: GenerationDefaults
+    tokenizer_path: Path
+
+
+def load(path: Path, device: torch.device, dtype: torch.dtype) -> LoadedCheckpoint:
+    """The checkpoint in directory `path`, its weights on `device` in `dtype`.
+
+    Peak memory is the weights and one tensor of the files more; where the files hold `dtype` already, the CPU
+    uses them in place (see `weight_files.py`). Shows its progress if stderr is a terminal. Raises
+    `CheckpointError` before any weight is read.
+    """
+    if not path.is_dir():
+        raise CheckpointError(path, "a model directory", "a file" if path.exists() else "no such directory")
+    config = read_config(path / "config.json")
+    generation = read_generation_defaults(path / "generation_config.json", config)
+    tokenizer_path = path / "tokenizer.json"
+    _check_vocabulary(tokenizer_path, config.vocab_size)
+    with torch.device("meta"):
+        model = DiffusionGemma(config).eval().requires_grad_(False)
+    tensors = _match(model, list_tensors(path), path)
+    model.load_state_dict(_read(tensors, device, dtype), assign=True)
+    return LoadedCheckpoint(model, config, generation, tokenizer_path)
+
+
+class _AddedToken(msgspec.Struct):
+    id: int
+
+
+class _Vocabulary(msgspec.Struct):
+    vocab: dict[str, int] | list[tuple[str, float]]
+
+
+class _TokenizerFile(msgspec.Struct):
+    model: _Vocabulary
+    added_tokens: list[_AddedToken] = []
+
+
+def _check_vocabulary(path: Path, num_embeddings: int) -> None:
+    """Raises unless each token of `tokenizer.json` has an embedding and few embeddings lack a token."""
+    tokenizer = read_json(path, _TokenizerFile)
+    vocabulary = tokenizer.model.vocab
+    ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
+    num_ids = 1 + max((*ids, *(token.id for token in tokenizer.added_tokens)), default=-1)
+    if not num_embeddings - SPARE_EMBEDDINGS <= num_ids <= num_embeddings:
+        fewest = max(1, num_embeddings - SPARE_EMBEDDINGS)
+        wanted = f"{fewest} to {num_embeddings} token ids, as vocab_size in config.json is {num_embeddings}"
+        raise CheckpointError(path, wanted, num_ids)
+
+
+def _match(model: DiffusionGemma, stored: dict[str, StoredTensor], path: Path) -> dict[str, StoredTensor]:
+    """Where each tensor of `model` is stored, by its name in `model`."""
+    listing = path / (SINGLE if (path / SINGLE).exists() else INDEX)
+    for tensor in stored.values():
+        if QUANTISED.search(tensor.name):
+            raise CheckpointError(tensor.file, "unquantised weights", f"tensor {tensor.name}")
+    matched = {name: _find(name, stored, listing) for name in model.state_dict()}
+    used = {tensor.name for tensor in matched.values()}
+    for tensor in stored.values():
+        if tensor.name.startswith(PREFIX) and tensor.name not in used:
+            raise CheckpointError(tensor.file, "no tensor that config.json has no place for", tensor.name)
+    for name, place in model.state_dict().items():
+        _check_tensor(matched[name], place)
+    return matched
+
+
+def _find(name: str, stored: dict[str, StoredTensor], listing: Path) -> StoredTensor:
+    official = PREFIX + name
+    if scalar := ENCODER_SCALAR.fullmatch(name):
+        official = f"model.encoder.language_model.layers.{scalar[1]}.layer_scalar"
+        if official not in stored:
+            official = f"{PREFIX}layers.{scalar[1]}.layer_scalar"
+    if official not in stored:
+        raise CheckpointError(listing, f"tensor {official}", "none of that name")
+    return stored[official]
+
+
+def _check_tensor(tensor: StoredTensor, place: Tensor) -> None:
+    if tensor.shape != place.shape:
+        wanted = f"{tensor.name} of shape {list(place.shape)}, by config.json"
+        raise CheckpointError(tensor.file, wanted, list(tensor.shape))
+    if tensor.dtype not in DTYPES:
+        raise CheckpointError(tensor.file, f"{tensor.name} in {', '.join(DTYPES)}", tensor.dtype)
+
+
+def _read(tensors: dict[str, StoredTensor], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors themselves, under the same names."""
+    console = Console(stderr=True)
+    total = sum(tensor.num_bytes for tensor in set(tensors.values()))
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console,
+        disable=not console.is_terminal or total < LONG_LOAD_BYTES,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("loading weights", total=total)
+        read: dict[StoredTensor, Tensor] = {}
+        for tensor, weights in read_tensors(set(tensors.values()), device, dtype):
+            read[tensor] = weights
+            progress.advance(task, tensor.num_bytes)
+    return {name: read[tensor] for name, tensor in tensors.items()}

@@ -1,0 +1,123 @@
+"""`midfill eval`: fills every record of a file; each figure on quality comes from its output."""
+
+import gzip
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import Progress
+
+from midfill.engine.errors import InputError
+from midfill.engine.infill import Infiller
+from midfill.engine.loading import open_infiller
+from midfill.engine.wire import InfillRequest
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One line of the input. Other fields are left alone."""
+
+    id: str
+    prefix: str
+    suffix: str
+    language: str | None = None
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One line of the output. `completion` is the fill even where `shown` is false."""
+
+    id: str
+    completion: str
+    shown: bool
+    latency_ms: float
+    steps: int
+    confidence: float
+
+
+def evaluate(
+    records: Path,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    model: Path | None = None,
+    limit: int | None = None,
+    max_tokens: int = 64,
+    seed: int = 0,
+) -> None:
+    """Fill every record of a JSON Lines file, independently of each other, in order.
+
+    Parameters
+    ----------
+    records
+        Lines with id, prefix, suffix and optionally language; may be gzipped. A bad line is reported and skipped.
+    output
+        Where the results go, a line a record.
+    model
+        Directory of a checkpoint; the embedded model by default.
+    limit
+        Only the first so many records.
+    max_tokens
+        The longest fill.
+    seed
+        Of every fill.
+    """
+    if limit is not None and limit < 1:
+        raise InputError("--limit", "1 or more", limit)
+    lines = _lines(records)[:limit]
+    infiller = open_infiller(model)
+    try:
+        with output.open("wb") as out:
+            for record in _progress(_records(lines, records), len(lines)):
+                out.write(msgspec.json.encode(_fill(infiller, record, max_tokens, seed)) + b"\n")
+                out.flush()
+    except OSError as error:
+        raise InputError(output, "a writable file", error.strerror) from None
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The lines of `path`, unzipped. Raises `InputError` if they cannot be read."""
+    try:
+        data = path.read_bytes()
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).splitlines()
+    except (OSError, EOFError) as error:
+        raise InputError(path, "a readable JSON Lines file", error) from None
+
+
+def _records(lines: list[bytes], path: Path) -> Iterator[Record | None]:
+    """Each line's record; None for a line that is none, after saying so on stderr."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield msgspec.json.decode(line, type=Record)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            sys.stderr.write(f"midfill: {path}:{number}: skipped: {error}\n")
+            yield None
+
+
+def _progress(records: Iterator[Record | None], total: int) -> Iterator[Record]:
+    """The records that are good, with a progress bar on a terminal."""
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("filling", total=total)
+        for record in records:
+            if record is not None:
+                yield record
+            progress.advance(task)
+
+
+def _fill(infiller: Infiller, record: Record, max_tokens: int, seed: int) -> Result:
+    """The result for one record; nothing stays cached, so its time is that of a file seen for the first time."""
+    request = InfillRequest(
+        document=record.id,
+        prefix=record.prefix,
+        suffix=record.suffix,
+        language=record.language,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    started = perf_counter()
+    answer = infiller.complete(request)
+    elapsed = perf_counter() - started
+    infiller.cache.forget(record.id)
+    return Result(record.id, answer.text, answer.shown, round(elapsed * 1e3, 2), answer.steps, answer.confidence)

@@ -1,0 +1,119 @@
+"""`midfill fill`: fills a gap in a file and prints the completed text."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from midfill.engine.errors import InputError
+from midfill.engine.loading import open_infiller
+from midfill.engine.wire import Infill, InfillRequest
+
+LANGUAGES = {
+    ".py": "python",
+    ".pyi": "python",
+    ".json": "json",
+    ".js": "javascript",
+    ".mjs": "javascript",
+    ".cjs": "javascript",
+    ".jsx": "javascriptreact",
+    ".ts": "typescript",
+    ".tsx": "typescriptreact",
+    ".md": "markdown",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
+"""LSP language identifiers by file suffix."""
+
+
+def fill(
+    file: Path,
+    *,
+    at: str,
+    to: str | None = None,
+    model: Path | None = None,
+    max_tokens: int = 64,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Fill a gap in a file and print the completed text; the file itself is not changed.
+
+    Parameters
+    ----------
+    file
+        A UTF-8 text file.
+    at
+        Where the gap starts, as LINE:COL, both from 1; columns count characters.
+    to
+        Where it ends; what stands between is replaced. By default nothing is.
+    model
+        Directory of a checkpoint; the embedded model by default.
+    max_tokens
+        The longest fill.
+    seed
+        The same seed gives the same fill.
+    json
+        Print the fill alone, with steps, timings, cached tokens and confidence, as JSON.
+    """
+    if max_tokens < 1:
+        raise InputError("--max-tokens", "1 or more", max_tokens)
+    text = read_text(file)
+    start = offset(text, at, "--at")
+    end = start if to is None else offset(text, to, "--to")
+    if end < start:
+        raise InputError("--to", f"a position at or after --at {at}", to)
+    request = InfillRequest(
+        document=str(file.resolve()),
+        prefix=text[:start],
+        suffix=text[end:],
+        language=LANGUAGES.get(file.suffix.lower()),
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    answer = open_infiller(model).complete(request)
+    if json:
+        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+    else:
+        _show(request, answer)
+
+
+def read_text(file: Path) -> str:
+    """The text of `file`, line ends as they are. Raises `InputError` if it cannot be read or is not UTF-8."""
+    try:
+        return file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            file, "a UTF-8 text file", f"the byte {error.object[error.start]:#x} at {error.start}"
+        ) from None
+    except OSError as error:
+        raise InputError(file, "a readable file", error.strerror) from None
+
+
+def offset(text: str, position: str, option: str) -> int:
+    """The offset in code points of LINE:COL, both from 1. Raises `InputError`, naming `option`. Pure."""
+    line, colon, column = position.partition(":")
+    if not (colon and line.isascii() and line.isdigit() and column.isascii() and column.isdigit()):
+        raise InputError(option, "LINE:COL, such as 12:5", repr(position))
+    lines = text.split("\n")
+    if not 1 <= int(line) <= len(lines):
+        raise InputError(option, f"a line from 1 to {len(lines)}", line)
+    length = len(lines[int(line) - 1].removesuffix("\r"))
+    if not 1 <= int(column) <= length + 1:
+        raise InputError(option, f"a column from 1 to {length + 1} on line {line}", column)
+    return sum(len(earlier) + 1 for earlier in lines[: int(line) - 1]) + int(column) - 1
+
+
+def _show(request: InfillRequest, answer: Infill) -> None:
+    """The whole text to stdout, the fill in colour on a terminal; one line about it to stderr."""
+    Console(soft_wrap=True, highlight=False).print(
+        Text(request.prefix), Text(answer.text, style="bold green"), Text(request.suffix), sep="", end=""
+    )
+    verdict = "shown" if answer.shown else "an editor would show nothing"
+    Console(stderr=True, highlight=False).print(
+        f"{answer.steps} steps, {answer.prefill_ms + answer.decode_ms:.0f} ms, "
+        f"{answer.cached_tokens} of {answer.prompt_tokens} prompt tokens cached, "
+        f"confidence {answer.confidence:.2f}: {verdict}",
+        style="dim",
+    )

@@ -1,0 +1,78 @@
+"""Fills longer than one canvas: denoise a canvas, commit it to the KV in causal mode, go on with the next."""
+
+from collections.abc import Generator, Sequence
+
+import torch
+
+from midfill.engine.candidates import Vocabulary
+from midfill.engine.canvas import Canvas, Layout, decode
+from midfill.engine.draws import Draws
+from midfill.engine.kv import KVSlot
+from midfill.engine.prefix_cache import PrefixCache
+from midfill.engine.prompt import Prompt
+from midfill.engine.settings import InfillSettings
+
+
+def fill_long(
+    cache: PrefixCache,
+    slot: KVSlot,
+    prompt: Prompt,
+    vocabulary: Vocabulary,
+    settings: InfillSettings,
+    max_tokens: int,
+    draws: Draws,
+) -> Generator[tuple[list[int], int], None, tuple[list[int], int]]:
+    """Writes up to `max_tokens` tokens, ending where the model ends the text; (tokens so far, steps) a forward pass.
+
+    Whole canvases of hole come first; the last has the suffix pinned behind its hole. The committed canvases stay in
+    `slot`: the caller trims it.
+    """
+    written: list[int] = []
+    steps, is_last = 0, False
+    while not is_last:
+        left = max_tokens - len(written)
+        is_last = left <= settings.longest_hole
+        partial = prompt.partial if not written else b""
+        layout = _layout(
+            min(left, settings.longest_canvas),
+            prompt.suffix if is_last else [],
+            partial,
+            vocabulary,
+            settings,
+        )
+        canvas: Canvas | None = None
+        for canvas in decode(cache.model, slot, layout, settings.denoise, draws):
+            yield written + _text_tokens(canvas, layout, vocabulary), steps + canvas.step
+        assert canvas is not None
+        steps += canvas.step
+        fresh = _text_tokens(canvas, layout, vocabulary)
+        written += fresh
+        if len(fresh) < int(layout.hole.sum()):
+            break  # the model ended the text within this canvas
+        if not is_last:
+            cache.encode(slot, fresh)
+            yield written, steps
+    return written, steps
+
+
+def _layout(
+    hole: int, suffix: Sequence[int], partial: bytes, vocabulary: Vocabulary, settings: InfillSettings
+) -> Layout:
+    """One canvas whose hole may end early: with the end mark, or with the end of the file where there is none."""
+    size = settings.canvas_size(hole) if suffix else hole
+    pinned = list(suffix[: size - hole])
+    row = [vocabulary.pad] * hole + pinned + [vocabulary.pad] * (size - hole - len(pinned))
+    tokens = torch.tensor([row], device=vocabulary.device)
+    return Layout(
+        tokens,
+        (torch.arange(size, device=vocabulary.device) < hole)[None],
+        vocabulary.unwritable & ~vocabulary.ending,
+        vocabulary.not_starting_with(partial),
+    )
+
+
+def _text_tokens(canvas: Canvas, layout: Layout, vocabulary: Vocabulary) -> list[int]:
+    """The hole's tokens before the first that ends the text."""
+    tokens = canvas.tokens[0][layout.hole[0]]
+    ended = vocabulary.ending[tokens].nonzero()
+    return tokens[: int(ended[0])].tolist() if len(ended) else tokens.tolist()

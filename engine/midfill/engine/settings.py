@@ -1,0 +1,50 @@
+"""How fills are looked for, with the values that fit each kind of checkpoint."""
+
+import msgspec
+
+from midfill.engine.canvas import DenoiseSettings
+from midfill.engine.generation_defaults import GenerationDefaults
+from midfill.engine.prompt import PromptLimits
+from midfill.engine.tokenizer import Tokenizer
+
+CANVAS_SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+
+class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that steers a fill but the request."""
+
+    limits: PromptLimits
+    denoise: DenoiseSettings
+    longest_canvas: int
+    """Positions; larger fills go canvas after canvas."""
+    num_candidates: int
+    """Hole lengths that are denoised side by side."""
+    suffix_head: int = 16
+    """Suffix tokens pinned behind the longest hole, and those scored together with each candidate."""
+    min_confidence: float = 0.15
+    """Less sure fills are not shown."""
+
+    @property
+    def longest_hole(self) -> int:
+        return self.longest_canvas - self.suffix_head
+
+    def canvas_size(self, hole: int) -> int:
+        """The smallest canvas that holds `hole` positions and a suffix head."""
+        return next(size for size in (*CANVAS_SIZES, self.longest_canvas) if size >= hole + self.suffix_head)
+
+
+def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_length: int) -> InfillSettings:
+    """Settings for a checkpoint: the embedded model's vocabulary has marks of its own, Google's has none."""
+    if tokenizer.special("<|suffix|>") is not None:
+        return InfillSettings(
+            limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_chars=256),
+            denoise=generation.denoise_settings(mark_pins_from_step=0),
+            longest_canvas=canvas_length,
+            num_candidates=8,
+        )
+    return InfillSettings(
+        limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_chars=1024),
+        denoise=generation.denoise_settings(mark_pins_from_step=1),
+        longest_canvas=canvas_length,
+        num_candidates=6,
+    )
