@@ -6,49 +6,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engine.small_model import WINDOW, small_model
 
-from midfill.engine.config import FULL, SLIDING, LayerConfig, ModelConfig
-from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache, common_prefix
 
-WINDOW, VOCAB = 12, 64
+VOCAB = 64
 TOLERANCE = 1e-5
 """Absolute, float32: chunks of other sizes add up in another order."""
-
-
-def tiny_model() -> DiffusionGemma:
-    """A random float32 model, small enough for hundreds of prefills, with a window that the prompts cross."""
-    sliding = LayerConfig(SLIDING, num_heads=4, num_kv_heads=2, head_dim=8, rope_theta=1e4, rotary_dims=8)
-    full = LayerConfig(FULL, num_heads=4, num_kv_heads=1, head_dim=16, rope_theta=1e6, rotary_dims=4)
-    config = ModelConfig(
-        vocab_size=VOCAB,
-        hidden_size=32,
-        intermediate_size=32,
-        moe_intermediate_size=16,
-        num_experts=6,
-        top_k_experts=2,
-        sliding_window=WINDOW,
-        rms_norm_eps=1e-6,
-        final_logit_softcapping=30.0,
-        max_position_embeddings=512,
-        layers=(sliding, sliding, full, sliding, full),
-        canvas_length=16,
-        pad_token_id=0,
-        bos_token_id=2,
-        eos_token_ids=(1,),
-    )
-    generator = torch.Generator().manual_seed(0)
-    model = DiffusionGemma(config).eval().requires_grad_(False)
-    for name, parameter in model.named_parameters():
-        if parameter.dim() > 1:
-            parameter.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
-        elif "post_" in name:
-            parameter.fill_(0.3)  # as after training: branches that outweigh the residual amplify rounding
-    return model
-
-
-MODEL = tiny_model()
+MODEL = small_model(VOCAB)
 
 
 def prefilled(cache: PrefixCache, document: str, tokens: list[int]) -> KVSlot:
@@ -79,7 +45,8 @@ def assert_equal_slots(slot: KVSlot, fresh: KVSlot) -> None:
     for index in range(len(MODEL.layers)):
         torch.testing.assert_close(slot.keys(index), fresh.keys(index), atol=TOLERANCE, rtol=0)
         torch.testing.assert_close(slot.values(index), fresh.values(index), atol=TOLERANCE, rtol=0)
-    assert slot.last_hidden is not None and fresh.last_hidden is not None
+    assert slot.last_hidden is not None
+    assert fresh.last_hidden is not None
     torch.testing.assert_close(slot.last_hidden, fresh.last_hidden, atol=TOLERANCE, rtol=0)
     with torch.inference_mode():
         ours, theirs = predicted(slot), predicted(fresh)

@@ -1,0 +1,161 @@
+"""`midfill.engine.canvas`: pins hold, accounting is the hole's, the cache is only read."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tests.engine.small_model import WINDOW, small_model
+from torch import Tensor
+
+from midfill.engine.canvas import Canvas, DenoiseSettings, Layout, decode
+from midfill.engine.draws import Draws
+from midfill.engine.kv import KVSlot
+from midfill.engine.prefix_cache import PrefixCache
+
+VOCAB, CPU = 64, torch.device("cpu")
+MODEL = small_model(VOCAB)
+PROMPT = [(5 * index) % VOCAB for index in range(2 * WINDOW)]
+
+
+def slot_of(tokens: list[int], chunk_tokens: int = 256) -> KVSlot:
+    cache = PrefixCache(MODEL, 1 << 30, chunk_tokens)
+    slot = cache._new_slot()
+    for start in range(0, len(tokens), chunk_tokens):
+        cache.encode(slot, tokens[start : start + chunk_tokens])
+    return slot
+
+
+def layout_of(*holes: int, size: int = 16) -> Layout:
+    """Canvases with a hole of each length, and tokens 40, 41, … pinned behind it."""
+    tokens = torch.arange(size).expand(len(holes), size) + 40
+    return Layout(tokens, torch.arange(size) < torch.tensor(holes)[:, None])
+
+
+def run(layout: Layout, settings: DenoiseSettings, seed: int = 0, slot: KVSlot | None = None) -> list[Canvas]:
+    return list(decode(MODEL, slot or slot_of(PROMPT), layout, settings, Draws(seed, CPU)))
+
+
+@pytest.fixture
+def seen_canvases(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor | None]]:
+    """Canvas and self-conditioning of every forward pass that the test makes."""
+    seen: list[tuple[Tensor, Tensor | None]] = []
+    denoise: Callable[..., Tensor] = MODEL.denoise
+
+    def recording(canvas: Tensor, positions: Tensor, soft: Tensor | None, attend: Callable[..., Tensor]) -> Tensor:
+        seen.append((canvas.clone(), None if soft is None else soft.clone()))
+        return denoise(canvas, positions, soft, attend)
+
+    monkeypatch.setattr(MODEL, "denoise", recording)
+    return seen
+
+
+def test_pins_stand_on_every_canvas_that_the_model_sees(seen_canvases: list[tuple[Tensor, Tensor | None]]):
+    layout = layout_of(5)
+    canvases = run(layout, DenoiseSettings(max_steps=8))
+    assert len(seen_canvases) == len(canvases) == 8
+    for canvas in (*(noisy for noisy, _ in seen_canvases), *(canvas.tokens for canvas in canvases)):
+        assert torch.equal(canvas[~layout.hole], layout.tokens[~layout.hole])
+
+
+@pytest.mark.parametrize("first_step", [0, 1, 2])
+def test_pins_are_marked_one_hot_from_the_wanted_step(
+    first_step: int, seen_canvases: list[tuple[Tensor, Tensor | None]]
+):
+    layout = layout_of(5)
+    run(layout, DenoiseSettings(max_steps=4, mark_pins_from_step=first_step))
+    embedded = MODEL.embed(layout.tokens)[~layout.hole]
+    for step, (_, soft) in enumerate(seen_canvases):
+        if step < first_step:
+            assert soft is None or bool((soft[~layout.hole] == 0).all())
+        else:
+            assert soft is not None
+            assert torch.equal(soft[~layout.hole], embedded)
+
+
+def test_the_hole_is_conditioned_on_the_last_prediction_only_after_the_first_step(
+    seen_canvases: list[tuple[Tensor, Tensor | None]],
+):
+    layout = layout_of(5)
+    run(layout, DenoiseSettings(max_steps=3, mark_pins_from_step=0))
+    softs = [soft for _, soft in seen_canvases if soft is not None]
+    assert [bool((soft[layout.hole] != 0).any()) for soft in softs] == [False, True, True]
+
+
+def test_a_seed_reproduces_a_decode_and_another_gives_other_noise():
+    layout, settings = layout_of(9), DenoiseSettings(max_steps=3)
+    once, again, other = (run(layout, settings, seed) for seed in (1, 1, 2))
+    for canvas, same in zip(once, again, strict=True):
+        assert torch.equal(canvas.tokens, same.tokens)
+        assert torch.equal(canvas.entropies, same.entropies)
+    assert not torch.equal(once[0].entropies, other[0].entropies)
+
+
+def test_banned_tokens_are_never_written():
+    banned = torch.arange(VOCAB) % 2 == 0
+    banned_first = torch.arange(VOCAB) != 7
+    layout = layout_of(6, 9)._replace(banned=banned, banned_first=banned_first)
+    for canvas in run(layout, DenoiseSettings(max_steps=4)):
+        assert not bool(banned[canvas.tokens[layout.hole]].any())
+        assert canvas.tokens[:, 0].tolist() == [7, 7]
+        assert bool(canvas.entropies.isfinite().all())
+
+
+def test_the_stop_looks_at_the_hole_only():
+    layout = layout_of(2)
+    entropies = run(layout, DenoiseSettings(max_steps=1))[0].entropies
+    in_hole, on_canvas = float(entropies[layout.hole].mean()), float(entropies.mean())
+    assert on_canvas < in_hole / 4
+    # Between the two means: a stop that averaged the canvas would fire at step 2.
+    settings = DenoiseSettings(
+        max_steps=6, t_min=0.8, t_max=0.8, stability_threshold=0, confidence_threshold=in_hole / 3
+    )
+    assert not bool(run(layout, settings)[1].done.any())
+
+
+def test_a_stable_and_sure_row_freezes_while_the_others_go_on(
+    seen_canvases: list[tuple[Tensor, Tensor | None]],
+):
+    only_seven = torch.arange(VOCAB) != 7  # the hole of one token has no choice, and is sure at once
+    layout = layout_of(1, 12)._replace(banned_first=only_seven)
+    canvases = run(layout, DenoiseSettings(max_steps=6))
+    assert [canvas.done.tolist() for canvas in canvases] == [[False, False], *[[True, False]] * 5]
+    assert [len(canvas) for canvas, _ in seen_canvases] == [2, 2, 1, 1, 1, 1]
+    assert all(torch.equal(canvas.tokens[0], canvases[1].tokens[0]) for canvas in canvases[1:])
+    assert len({tuple(canvas.tokens[1].tolist()) for canvas in canvases[1:]}) > 1
+
+
+def test_rows_side_by_side_predict_what_each_does_alone():
+    both = run(layout_of(4, 7), DenoiseSettings(max_steps=1))[0]
+    noise = Draws(0, CPU).noise((2, 16), VOCAB)
+
+    class Given(Draws):
+        def noise(self, shape, vocab_size):  # the second row's part of the draw above
+            return noise[1:2]
+
+    alone = next(decode(MODEL, slot_of(PROMPT), layout_of(7), DenoiseSettings(max_steps=1), Given(0, CPU)))
+    torch.testing.assert_close(both.entropies[1:], alone.entropies, atol=1e-5, rtol=0)
+    assert torch.equal(both.tokens[1:], alone.tokens)
+
+
+@pytest.mark.parametrize("steps_before_closing", [0, 1, 3])
+def test_closing_between_any_two_steps_leaves_the_slot_as_it_was(steps_before_closing: int):
+    slot = slot_of(PROMPT)
+    before = [slot.keys(index).clone() for index in range(len(MODEL.layers))]
+    decoding = decode(MODEL, slot, layout_of(6), DenoiseSettings(max_steps=8), Draws(0, CPU))
+    for _ in range(steps_before_closing):
+        next(decoding)
+    decoding.close()
+    assert slot.tokens == PROMPT
+    assert all(torch.equal(slot.keys(index), keys) for index, keys in enumerate(before))
+
+
+@pytest.mark.parametrize("chunk_tokens", [1, WINDOW, 17])
+def test_canvases_over_a_chunked_prompt_are_those_over_a_whole_one(chunk_tokens: int):
+    layout, settings = layout_of(5, 8), DenoiseSettings(max_steps=4)
+    whole, chunked = run(layout, settings), run(layout, settings, slot=slot_of(PROMPT, chunk_tokens))
+    for canvas, same in zip(whole, chunked, strict=True):
+        assert torch.equal(canvas.tokens, same.tokens)
+
+
+def test_the_loop_ends_at_max_steps():
+    assert [canvas.step for canvas in run(layout_of(8), DenoiseSettings(max_steps=5))] == [1, 2, 3, 4, 5]
