@@ -8,7 +8,7 @@ edit only the changed lines are new work. Where a tokenizer lacks that property,
 import bisect
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tokenizers
@@ -31,6 +31,7 @@ class Tokenizer:
             raise CheckpointError(path, "a tokenizer.json", str(error)) from None
         self._inner.encode_special_tokens = True
         self._inner.no_truncation()
+        self._inner.no_padding()
         added = self._inner.get_added_tokens_decoder()
         self.special_ids = {token.content: id for id, token in added.items() if token.special}
         self.token_bytes = self._spell_vocabulary(added)
