@@ -208,7 +208,7 @@ def test_decoding_gives_the_text_back(nano: Tokenizer, versions: list[str]) -> N
 
 @given(versions=edited_documents())
 def test_decoding_gives_the_text_back_where_a_space_is_spelled_by_a_letter(
-    gemma_file: Path, versions: list[str]
+    gemma: Tokenizer, versions: list[str]
 ) -> None:
     text = versions[-1].replace("▁", " ")  # which that vocabulary cannot tell from a space
     assert gemma.decode(gemma.encode(text)) == text

@@ -1,0 +1,160 @@
+"""`midfill.engine.infill`: whole fills, with the embedded model's vocabulary and small random weights."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from tests.engine.small_model import small_model
+
+from midfill.engine.canvas import DenoiseSettings
+from midfill.engine.infill import Infiller
+from midfill.engine.installed import embedded_model
+from midfill.engine.prompt import PromptLimits
+from midfill.engine.settings import InfillSettings
+from midfill.engine.tokenizer import Tokenizer
+from midfill.engine.wire import Infill, InfillRequest
+
+TOKENIZER = Tokenizer(embedded_model() / "tokenizer.json")
+MODEL = small_model(vocab_size=8192, canvas_length=32)
+SETTINGS = InfillSettings(
+    limits=PromptLimits(prefix_tokens=48, suffix_tokens=24, quantum_chars=64),
+    denoise=DenoiseSettings(max_steps=3, mark_pins_from_step=0),
+    longest_canvas=32,
+    num_candidates=3,
+    suffix_head=8,
+)
+SOURCE = Path(__file__).read_text(encoding="utf-8")
+
+
+def infiller() -> Infiller:
+    return Infiller(MODEL, TOKENIZER, SETTINGS)
+
+
+def request(prefix: str, suffix: str, max_tokens: int = 16, seed: int = 0, document: str = "a") -> InfillRequest:
+    return InfillRequest(
+        document=document, prefix=prefix, suffix=suffix, language="python", max_tokens=max_tokens, seed=seed
+    )
+
+
+def finish(filling: Generator[str, None, Infill]) -> tuple[list[str], Infill]:
+    """The texts so far, and the answer."""
+    texts: list[str] = []
+    while True:
+        try:
+            texts.append(next(filling))
+        except StopIteration as end:
+            return texts, end.value
+
+
+def without_times(answer: Infill) -> tuple[object, ...]:
+    return answer.text, answer.shown, answer.confidence, answer.steps, answer.prompt_tokens
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix"),
+    [
+        ("", ""),
+        ("def f(", ""),
+        ("", "\nreturn 1"),
+        ("x = 1\n", "y = 2\n"),
+        ("héllo 🎉 wörl", "d"),
+        ("\r\n\t", "\r\n"),
+        ("\x00\u2028", "\ud7ff"),
+        (SOURCE, SOURCE),
+    ],
+)
+def test_any_text_around_the_cursor_is_filled(prefix: str, suffix: str):
+    answer = infiller().complete(request(prefix, suffix))
+    assert 0 <= answer.confidence <= 1
+    assert 1 <= answer.steps <= 1 + SETTINGS.denoise.max_steps
+    assert len(TOKENIZER.encode(answer.text)) <= 3 * 16  # tokens split again where they were not canonical
+    answer.text.encode("utf-8")
+
+
+def test_a_partial_word_before_the_cursor_is_continued_not_repeated():
+    filling = infiller()
+    prompt = filling.prompts.build("    retu", "\n", "python")
+    assert prompt.partial.endswith(b"retu")
+    slot = filling.cache._new_slot()
+    filling.cache.encode(slot, prompt.tokens)
+    answer = filling.complete(request("    retu", "\n"))
+    first = TOKENIZER.starting_with(prompt.partial)
+    assert any((prompt.partial.decode() + answer.text).startswith(TOKENIZER.decode([id])) for id in first)
+
+
+def test_one_forward_pass_a_next_and_a_text_so_far_after_each():
+    texts, answer = finish(infiller().fill(request("a = ", "\nb", max_tokens=16)))
+    assert len(texts) == answer.steps  # the prompt fits one chunk, the probe is the first step
+    assert all(isinstance(text, str) for text in texts)
+
+
+def test_a_seed_reproduces_a_fill():
+    prefix, suffix = SOURCE[:400], SOURCE[420:]
+    once, again = (infiller().complete(request(prefix, suffix, seed=3)) for _ in range(2))
+    assert without_times(once) == without_times(again)
+
+
+def test_a_warm_document_gives_what_a_cold_one_gives():
+    warm = infiller()
+    for cut in (300, 310, 305, 700, 310):
+        asked = request(SOURCE[:cut], SOURCE[cut + 20 :])
+        assert without_times(warm.complete(asked)) == without_times(infiller().complete(asked))
+
+
+def test_typing_on_reuses_the_prompt():
+    warm = infiller()
+    warm.complete(request(SOURCE[:300], SOURCE[340:]))
+    answer = warm.complete(request(SOURCE[:305], SOURCE[340:]))
+    assert answer.cached_tokens >= answer.prompt_tokens - 5
+
+
+@pytest.mark.parametrize("max_tokens", [16, 80])
+def test_closing_a_fill_between_any_two_passes_frees_it_and_keeps_the_cache_right(max_tokens: int):
+    asked = request(SOURCE[:300], SOURCE[340:], max_tokens)
+    passes = len(finish(infiller().fill(asked))[0])
+    for done in range(passes + 1):
+        engine = infiller()
+        filling = engine.fill(asked)
+        for _ in range(done):
+            next(filling)
+        filling.close()
+        engine.cache.forget("a")  # asserts that the slot is not in use any more
+        assert engine.cache.num_bytes == 0
+        engine = infiller()
+        filling = engine.fill(asked)
+        for _ in range(done):
+            next(filling)
+        filling.close()
+        assert without_times(engine.complete(asked)) == without_times(infiller().complete(asked))
+
+
+def test_a_fill_longer_than_a_canvas_goes_canvas_after_canvas():
+    engine = infiller()
+    texts, answer = finish(engine.fill(request(SOURCE[:300], SOURCE[340:], max_tokens=80)))
+    written = [text for text in texts if text]
+    assert len(TOKENIZER.encode(answer.text)) > SETTINGS.longest_canvas
+    assert answer.text == written[-1]
+    slot = engine.cache._slots["a"]
+    assert len(slot.tokens) == answer.prompt_tokens
+
+
+def test_a_committed_canvas_joins_the_prompt_of_the_next():
+    engine = infiller()
+    asked = request(SOURCE[:300], SOURCE[340:], max_tokens=80)
+    prompt = engine.prompts.build(asked.prefix, asked.suffix, "python")
+    seen: list[list[int]] = []
+    encode = engine.cache.encode
+
+    def recording(slot, tokens):
+        encode(slot, tokens)
+        seen.append(list(slot.tokens))
+
+    engine.cache.encode = recording
+    engine.complete(asked)
+    committed = seen[1]
+    assert committed[: len(prompt.tokens)] == prompt.tokens
+    assert len(committed) == len(prompt.tokens) + SETTINGS.longest_canvas
+
+
+def test_an_unlikely_fill_is_not_shown():
+    assert not infiller().complete(request("x = ", "\n")).shown
