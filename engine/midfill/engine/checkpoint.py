@@ -78,8 +78,8 @@ def _check_vocabulary(path: Path, num_embeddings: int) -> None:
     vocabulary = tokenizer.model.vocab
     ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
     num_ids = 1 + max((*ids, *(token.id for token in tokenizer.added_tokens)), default=-1)
-    if not num_embeddings - SPARE_EMBEDDINGS <= num_ids <= num_embeddings:
-        fewest = max(1, num_embeddings - SPARE_EMBEDDINGS)
+    fewest = max(1, num_embeddings - SPARE_EMBEDDINGS)
+    if not fewest <= num_ids <= num_embeddings:
         wanted = f"{fewest} to {num_embeddings} token ids, as vocab_size in config.json is {num_embeddings}"
         raise CheckpointError(path, wanted, num_ids)
 

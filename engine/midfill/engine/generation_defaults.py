@@ -10,6 +10,7 @@ from midfill.engine.config import Count, ModelConfig
 from midfill.engine.errors import CheckpointError
 from midfill.engine.json_files import read_json
 
+SAMPLER = "EntropyBoundSamplerConfig"
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -39,18 +40,26 @@ class GenerationDefaults(msgspec.Struct, frozen=True):
 def read_generation_defaults(path: Path, config: ModelConfig) -> GenerationDefaults:
     """The settings in `path`, which may be missing. Raises `CheckpointError` for a value out of range."""
     raw = read_json(path, dict[str, Any]) if path.exists() else {}
-    sampler = raw.get("sampler_config") or {}
     try:
-        eos = raw.get("eos_token_id") or config.eos_token_ids
+        eos = raw.get("eos_token_id")
         fields = {
             **raw,
-            "entropy_bound": sampler.get("entropy_bound"),
-            "eos_token_ids": [eos] if isinstance(eos, int) else eos,
+            "entropy_bound": _entropy_bound(raw.get("sampler_config")),
+            "eos_token_ids": [eos] if isinstance(eos, int) else eos or config.eos_token_ids,
         }
         given = {name: value for name, value in fields.items() if value is not None}
         defaults = msgspec.convert(given, GenerationDefaults)
         if defaults.t_max < defaults.t_min:
             raise ValueError(f"t_max {defaults.t_max} below t_min {defaults.t_min}")
-    except (AttributeError, ValueError) as error:
+    except ValueError as error:
         raise CheckpointError(path, "valid sampler settings", str(error)) from None
     return defaults
+
+
+def _entropy_bound(sampler: Any) -> Any:
+    """The bound, if `sampler_config` gives one. Raises `ValueError` for another sampler."""
+    if sampler is None:
+        return None
+    if not isinstance(sampler, dict) or sampler.get("_cls_name", SAMPLER) != SAMPLER:
+        raise ValueError(f"sampler_config {sampler!r}")
+    return sampler.get("entropy_bound")

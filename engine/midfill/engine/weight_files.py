@@ -66,17 +66,24 @@ def read_tensors(
 ) -> Iterator[tuple[StoredTensor, Tensor]]:
     """Each tensor on `device` in `dtype`, one at a time, file by file."""
     for file, in_file in groupby(sorted(tensors, key=lambda tensor: tensor.file), lambda tensor: tensor.file):
-        # What is converted is read, not mapped: the pages touched count as this process's memory until the
-        # whole file is unmapped, which is three times the weights where float32 becomes bfloat16.
-        with _open(file) as mapped, _open(file, backend="pread") as read:
+        with _open(file) as mapped:
             for tensor in in_file:
-                stays = device.type == "cpu" and DTYPES[tensor.dtype] == dtype
-                yield tensor, (mapped if stays else read).get_tensor(tensor.name).to(device, dtype)
+                if device.type == "cpu" and DTYPES[tensor.dtype] == dtype:
+                    yield tensor, mapped.get_tensor(tensor.name)
+                else:
+                    yield tensor, _read_converted(tensor, device, dtype)
 
 
-def _open(file: Path, backend: str = "mmap") -> safe_open:
+def _read_converted(tensor: StoredTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    # A mapping of its own: pages once touched count as this process's memory until their mapping is gone, which with
+    # one for the whole file is three times the weights where float32 becomes bfloat16.
+    with _open(tensor.file) as mapped:
+        return mapped.get_tensor(tensor.name).to(device, dtype)
+
+
+def _open(file: Path) -> safe_open:
     try:
-        return safe_open(file, "pt", backend=backend)
+        return safe_open(file, "pt")
     except FileNotFoundError:
         raise CheckpointError(file, "the weights", "no such file") from None
     except (OSError, SafetensorError) as error:
