@@ -6,27 +6,15 @@ from hypothesis import strategies as st
 
 from midfill.engine.lengths import from_end_marks, most_probable, spread
 
-END, PAD, TEXT = 0, 1, 2
+END = 0
 
 
-def padded_hole(length: int, size: int) -> torch.Tensor:
-    """Log-probabilities [size, 3] of a hole that surely holds `length` tokens, an end mark and padding."""
-    wanted = [TEXT] * length + [END] + [PAD] * (size - length - 1)
-    return torch.eye(3)[wanted].add(1e-4).log_softmax(dim=-1) * 10
-
-
-@given(st.integers(0, 9))
-def test_a_sure_end_mark_gives_its_length(length: int):
-    scores = from_end_marks(padded_hole(length, 10).log_softmax(dim=-1), END, PAD)
-    assert int(scores.argmax()) == length
-    assert abs(float(scores.exp().sum()) - 1) < 1e-5
-
-
-def test_an_undecided_end_prefers_the_place_that_padding_follows():
-    probabilities = torch.tensor([[0.01, 0.01, 0.98], [0.4, 0.1, 0.5], [0.5, 0.4, 0.1], [0.1, 0.9, 0.0]])
-    scores = from_end_marks(probabilities.clamp(min=1e-9).log(), END, PAD)
-    # Text, text, end, padding: 0.98 * 0.5 * 0.5 * 0.9; the next best is text, end, padding, padding.
-    assert scores.argsort(descending=True)[:2].tolist() == [2, 1]
+@given(st.lists(st.floats(0.001, 0.3), min_size=1, max_size=12))
+def test_lengths_are_as_probable_as_the_end_mark_is_there(chances: list[float]):
+    log_probabilities = torch.tensor([[chance, 1 - chance] for chance in chances]).log()
+    scores = from_end_marks(log_probabilities, END)
+    wanted = torch.tensor(chances) / sum(chances)
+    torch.testing.assert_close(scores.exp(), wanted, atol=1e-5, rtol=0)
 
 
 def test_the_most_probable_lengths_come_in_order():

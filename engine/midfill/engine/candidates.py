@@ -81,7 +81,7 @@ def probe(
         allowed = layout.banned_first.index_fill(0, torch.tensor(vocabulary.end_mark, device=vocabulary.device), True)
         logits[:, 0].masked_fill_(allowed, BANNED_LOGIT)
     log_probabilities = logits.log_softmax(dim=-1).exp().mean(dim=0).log()
-    scores = from_end_marks(log_probabilities, vocabulary.end_mark, vocabulary.pad)
+    scores = from_end_marks(log_probabilities, vocabulary.end_mark)
     return most_probable(scores, settings.num_candidates, shortest=1)
 
 

@@ -4,18 +4,13 @@ import torch
 from torch import Tensor
 
 
-def from_end_marks(log_probabilities: Tensor, end: int, pad: int) -> Tensor:
+def from_end_marks(log_probabilities: Tensor, end: int) -> Tensor:
     """Log-probability of each length 0..R-1 of a padded hole, from one prediction of it: [R, V] -> [R]. Pure.
 
-    A hole of length L holds text before position L, the end mark there and padding after it; positions are taken as
-    independent. For models trained with such holes.
+    The end mark stands at one position only, so its marginal there is the probability of that length. The padding
+    behind it says nothing more: those positions are surely padding together or surely text together.
     """
-    is_end, is_pad = log_probabilities[:, end], log_probabilities[:, pad]
-    is_text = torch.log1p(-(is_end.exp() + is_pad.exp()).clamp(max=1 - 1e-6))
-    zero = is_text.new_zeros(1)
-    text_before = torch.cat((zero, is_text.cumsum(0)[:-1]))
-    pad_after = torch.cat((is_pad.flip(0).cumsum(0).flip(0)[1:], zero))
-    return (text_before + is_end + pad_after).log_softmax(dim=0)
+    return log_probabilities[:, end].log_softmax(dim=0)
 
 
 def most_probable(scores: Tensor, count: int, shortest: int) -> list[int]:

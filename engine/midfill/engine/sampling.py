@@ -14,8 +14,7 @@ def temperature(step: int, num_steps: int, t_min: float, t_max: float) -> float:
 
 def entropy(logits: Tensor) -> Tensor:
     """Entropy in nats of each row: [..., V] float32 -> [...]. Tokens of probability 0 add nothing."""
-    log_probabilities = logits.log_softmax(dim=-1)
-    return -(log_probabilities.exp() * log_probabilities.clamp(min=-1e4)).sum(dim=-1)
+    return torch.special.entr(logits.softmax(dim=-1)).sum(dim=-1)
 
 
 def accept_mask(entropies: Tensor, hole: Tensor, entropy_bound: float) -> Tensor:
