@@ -1,0 +1,84 @@
+"""Latency of one warm hole with the embedded model: a JSON line on stdout, and in `results/`, a configuration.
+
+Each keystroke of the trace types one more character before the same hole, so all but the last tokens are cached.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from midfill.engine.infill import Infiller
+from midfill.engine.installed import embedded_model
+from midfill.engine.loading import open_infiller
+from midfill.engine.wire import InfillRequest
+
+SOURCE = Path(json.__file__).with_name("decoder.py")
+"""A real file of a few thousand tokens, the same on each machine with this Python version."""
+KEYSTROKES = 40
+
+
+def with_context(infiller: Infiller, prompt_tokens: int) -> Infiller:
+    """The same model with a prefix window of as many tokens as make `prompt_tokens` in all."""
+    limits = infiller.settings.limits
+    prefix = prompt_tokens - limits.suffix_tokens
+    settings = msgspec.structs.replace(infiller.settings, limits=msgspec.structs.replace(limits, prefix_tokens=prefix))
+    return Infiller(infiller.model, infiller.tokenizer, settings)
+
+
+def measure(infiller: Infiller, prompt_tokens: int, hole_tokens: int) -> dict[str, Any]:
+    """Times in ms of warm fills of up to `hole_tokens` tokens at about `prompt_tokens` of context."""
+    warm = with_context(infiller, prompt_tokens)
+    text = SOURCE.read_text(encoding="utf-8")
+    cut = len(text) * 2 // 3
+    times, answers = [], []
+    for typed in range(KEYSTROKES + 1):
+        request = InfillRequest(
+            document="bench",
+            prefix=text[: cut + typed],
+            suffix=text[cut + KEYSTROKES + 60 :],
+            language="python",
+            max_tokens=hole_tokens,
+        )
+        started = time.perf_counter()
+        answers.append(warm.complete(request))
+        times.append((time.perf_counter() - started) * 1e3)
+    times, answers = times[1:], answers[1:]  # the first is cold
+    return {
+        "bench": "infill_warm",
+        "machine": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "dtype": str(infiller.model.norm.weight.dtype),
+        "prompt_tokens": statistics.median(answer.prompt_tokens for answer in answers),
+        "cached_share": round(sum(a.cached_tokens for a in answers) / sum(a.prompt_tokens for a in answers), 4),
+        "hole_tokens": hole_tokens,
+        "steps": statistics.median(answer.steps for answer in answers),
+        "p50_ms": round(statistics.median(times), 1),
+        "p90_ms": round(statistics.quantiles(times, n=10)[-1], 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=embedded_model())
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
+    arguments = parser.parse_args()
+    infiller = open_infiller(arguments.model)
+    results = []
+    for threads in arguments.threads if not torch.cuda.is_available() else [1]:
+        torch.set_num_threads(threads)
+        for prompt_tokens, hole_tokens in ((480, 16), (480, 32), (1024, 32)):
+            results.append(measure(infiller, prompt_tokens, hole_tokens))
+            print(json.dumps(results[-1]), flush=True)
+    out = Path(__file__).with_name("results") / "infill.json"
+    out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
