@@ -17,7 +17,7 @@ from midfill.engine.wire import Infill, InfillRequest
 TOKENIZER = Tokenizer(embedded_model() / "tokenizer.json")
 MODEL = small_model(vocab_size=8192, canvas_length=32)
 SETTINGS = InfillSettings(
-    limits=PromptLimits(prefix_tokens=48, suffix_tokens=24, quantum_chars=64),
+    limits=PromptLimits(prefix_tokens=48, suffix_tokens=24, quantum_tokens=16),
     denoise=DenoiseSettings(max_steps=3, mark_pins_from_step=0),
     longest_canvas=32,
     num_candidates=3,

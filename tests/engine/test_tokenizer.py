@@ -2,7 +2,6 @@
 
 import heapq
 import inspect
-import json
 import textwrap
 import tokenize
 from collections.abc import Callable
@@ -12,7 +11,8 @@ import pytest
 import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
+from tests.engine.vocabularies import byte_level, gemma_like
+from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
 from midfill.engine.errors import CheckpointError
 from midfill.engine.installed import embedded_model
@@ -74,40 +74,6 @@ def plain(path: Path) -> tokenizers.Tokenizer:
 
 def whole(inner: tokenizers.Tokenizer, text: str) -> list[int]:
     return inner.encode(text, add_special_tokens=False).ids
-
-
-def byte_level(merges: list[tuple[str, str]]) -> tokenizers.Tokenizer:
-    """A byte-level BPE of the 256 bytes and what `merges` make of them, with no rule where words end."""
-    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(first + second for first, second in merges)]
-    tokenizer = tokenizers.Tokenizer(models.BPE({piece: id for id, piece in enumerate(pieces)}, merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer
-
-
-def gemma_like() -> tokenizers.Tokenizer:
-    """As Google's: no rule where words end, "▁" for a space, bytes for unknown letters, runs of newlines as tokens."""
-    learned = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
-    learned.normalizer = normalizers.Replace(" ", "▁")
-    learned.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n+|[^\n]+"), "isolated")
-    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=["<pad>", "<unk>"], show_progress=False)
-    learned.train_from_iterator([inspect.getsource(heapq)], trainer)
-    model = json.loads(learned.to_str())["model"]
-    runs = ["\n" * length for length in range(1, 8)]
-    pieces = [*(f"<0x{byte:02X}>" for byte in range(256)), *runs, "▁" * 5, "漢", "<table>"]
-    vocabulary = model["vocab"]
-    for piece in pieces:
-        vocabulary.setdefault(piece, len(vocabulary))
-    merges = [(first, second) for first, second in model["merges"] if "\n" not in first + second]
-    tokenizer = tokenizers.Tokenizer(
-        models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
-    )
-    tokenizer.normalizer = normalizers.Replace(" ", "▁")
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
-    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in [*runs, "<table>"]])
-    tokenizer.add_special_tokens([AddedToken("<pad>", special=True), AddedToken("<unk>", special=True)])
-    return tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """What the model is shown of a file: the prompt in the cache, and the suffix tokens to pin on the canvas.
 
 The suffix comes first: typing then only appends to the prompt, and the KV of all that stands before stays valid. For
-the same reason the prefix window starts at multiples of a quantum, not a fixed distance before the cursor.
+the same reason the prefix window starts at multiples of a quantum, not at a fixed distance before the cursor.
 """
 
 from typing import NamedTuple, Protocol
@@ -24,19 +24,20 @@ NANO_LANGUAGES = {
 
 
 class PromptLimits(msgspec.Struct, frozen=True):
-    """Window sizes. Characters bound the work on huge files; tokens bound what the model sees."""
+    """Window sizes. Tokens bound what the model sees; characters bound the work on huge files."""
 
     prefix_tokens: int
     suffix_tokens: int
-    quantum_chars: int = 512
+    quantum_tokens: int
+    """The prefix window's start moves by so many tokens at once."""
 
     @property
     def prefix_chars(self) -> int:
-        return 4 * self.prefix_tokens
+        return 8 * self.prefix_tokens
 
     @property
     def suffix_chars(self) -> int:
-        return 6 * self.suffix_tokens
+        return 8 * self.suffix_tokens
 
 
 class Prompt(NamedTuple):
@@ -61,10 +62,12 @@ class Template(Protocol):
 class NanoTemplate:
     """The embedded model's own markers: `<bos> language <|suffix|> suffix <|prefix|>`."""
 
+    marks = frozenset({"<bos>", "<|suffix|>", "<|prefix|>", "<|text|>", *NANO_LANGUAGES.values()})
+
     def frame(self, language: str | None, suffix: list[int], tokenizer: Tokenizer) -> list[int]:
-        name = NANO_LANGUAGES.get(language or "", "<|text|>")
-        marks = [tokenizer.special_ids[mark] for mark in ("<bos>", name, "<|suffix|>", "<|prefix|>")]
-        return [*marks[:3], *suffix, marks[3]]
+        ids = tokenizer.special_ids
+        mark = ids[NANO_LANGUAGES.get(language or "", "<|text|>")]
+        return [ids["<bos>"], mark, ids["<|suffix|>"], *suffix, ids["<|prefix|>"]]
 
 
 class ChatTemplate:
@@ -73,10 +76,13 @@ class ChatTemplate:
     The empty thought block stands in the prompt, or the model would spend canvas positions on it.
     """
 
+    marks = frozenset({"<bos>", "<|turn>", "<turn|>", "<|channel>", "<channel|>"})
+
     def frame(self, language: str | None, suffix: list[int], tokenizer: Tokenizer) -> list[int]:
         ids = tokenizer.special_ids
         task = f"Write the {language or 'text'} file that ends with the part below. Reply with its text only.\n\n"
-        user = [*tokenizer.encode("user\n" + task), *suffix]
+        quoted = [id for id in suffix if tokenizer.token_bytes[id]]  # an end of file would end the conversation
+        user = [*tokenizer.encode("user\n" + task), *quoted]
         model = [
             *tokenizer.encode("model\n"),
             ids["<|channel>"],
@@ -103,10 +109,9 @@ class BareTemplate:
 
 
 def template_for(tokenizer: Tokenizer) -> Template:
-    """The template that fits the special tokens of `tokenizer`."""
-    if "<|suffix|>" in tokenizer.special_ids:
-        return NanoTemplate()
-    return ChatTemplate() if "<|turn>" in tokenizer.special_ids else BareTemplate()
+    """The template whose marks `tokenizer` has."""
+    templates = (NanoTemplate(), ChatTemplate())
+    return next((each for each in templates if each.marks <= tokenizer.special_ids.keys()), BareTemplate())
 
 
 class PromptBuilder:
@@ -126,7 +131,8 @@ class PromptBuilder:
         before = self._prefix_window(prefix)
         kept, partial = heal(self.tokenizer, before)
         frame = self.template.frame(language, after, self.tokenizer)
-        return Prompt([*frame, *kept], partial, after)
+        tokens = [*frame, *kept] or [self.end_of_file]  # the causal mode needs one token to start from
+        return Prompt(tokens, partial, after)
 
     def _suffix_window(self, suffix: str) -> list[int]:
         limits = self.limits
@@ -136,19 +142,21 @@ class PromptBuilder:
         return ids[: limits.suffix_tokens]
 
     def _prefix_window(self, prefix: str) -> list[int]:
+        """The last tokens of `prefix`: all, or some quanta fewer than allowed, from a line's start if one is near."""
         limits = self.limits
-        start = max(0, len(prefix) - limits.prefix_chars)
-        while True:
-            start = -(-start // limits.quantum_chars) * limits.quantum_chars
-            ids = self.tokenizer.encode(prefix[_line_start(prefix, start) :])
-            if len(ids) <= limits.prefix_tokens or start + limits.quantum_chars >= len(prefix):
-                return ids[-limits.prefix_tokens :]
-            start += 1
+        stride = limits.prefix_chars // 2
+        start = _round_up(max(0, len(prefix) - limits.prefix_chars), stride)
+        ids = self.tokenizer.encode(prefix[start:])
+        cut = _round_up(max(0, len(ids) - limits.prefix_tokens), limits.quantum_tokens)
+        return ids if start == cut == 0 else ids[self._line_start(ids, cut) :]
+
+    def _line_start(self, ids: list[int], cut: int) -> int:
+        """The first line start within a quantum after `cut`; `cut` itself where there is none."""
+        for index in range(cut, min(cut + self.limits.quantum_tokens, len(ids) - 1)):
+            if self.tokenizer.token_bytes[ids[index]].endswith(b"\n"):
+                return index + 1
+        return cut
 
 
-def _line_start(text: str, at: int) -> int:
-    """Start of the first line that begins at `at` or later; `at` itself where no such line follows."""
-    if at == 0:
-        return 0
-    newline = text.find("\n", at - 1)
-    return newline + 1 if 0 <= newline < len(text) - 1 else at
+def _round_up(number: int, quantum: int) -> int:
+    return -(-number // quantum) * quantum

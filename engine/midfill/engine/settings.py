@@ -37,13 +37,13 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
     """Settings for a checkpoint: the embedded model's vocabulary has marks of its own, Google's has none."""
     if tokenizer.special("<|suffix|>") is not None:
         return InfillSettings(
-            limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_chars=256),
+            limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64),
             denoise=generation.denoise_settings(mark_pins_from_step=0),
             longest_canvas=canvas_length,
             num_candidates=8,
         )
     return InfillSettings(
-        limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_chars=1024),
+        limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256),
         denoise=generation.denoise_settings(mark_pins_from_step=1),
         longest_canvas=canvas_length,
         num_candidates=6,

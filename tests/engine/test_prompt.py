@@ -1,0 +1,238 @@
+"""`midfill.engine.prompt`: what the model is shown, and that typing leaves most of it as it was."""
+
+import inspect
+import tokenize
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.engine.vocabularies import GEMMA_MARKS, byte_level, gemma_like
+from tokenizers import AddedToken
+
+from midfill.engine.installed import embedded_model
+from midfill.engine.prefix_cache import common_prefix
+from midfill.engine.prompt import (
+    NANO_LANGUAGES,
+    BareTemplate,
+    ChatTemplate,
+    NanoTemplate,
+    Prompt,
+    PromptBuilder,
+    PromptLimits,
+    template_for,
+)
+from midfill.engine.tokenizer import Tokenizer, heal
+
+LIMITS = PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64)
+END_OF_FILE = 1
+MOST_MARKS = 80
+"""Tokens that a template adds around the windows, at most."""
+
+ROOT = Path(__file__).parents[2]
+SOURCE = inspect.getsource(tokenize)
+# Less a letter that the Gemma-like vocabulary cannot tell from a space.
+UNICODE = (ROOT / "fixtures" / "documents" / "unicode.md").read_bytes().decode().replace("▁", " ")
+TEXTS = {
+    "code": SOURCE,
+    "unicode": UNICODE * 10,
+    "one long line": SOURCE.replace("\n", " ") * 5,
+    "three tokens a character": "日本語の文章。漢字とかなが混ざる。\n" * 1200,
+    "three tokens a character, one line": "日本語の文章。漢字とかなが混ざる。" * 1200,
+    "spaces": " " * 100_000,
+    "newlines": "\n" * 20_000,
+}
+
+
+@pytest.fixture(scope="module")
+def nano() -> Tokenizer:
+    return Tokenizer(embedded_model() / "tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def gemma(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    path = tmp_path_factory.mktemp("gemma") / "tokenizer.json"
+    gemma_like().save(str(path))
+    return Tokenizer(path)
+
+
+@pytest.fixture
+def unmarked(tmp_path: Path) -> Tokenizer:
+    """A tokenizer without any special token."""
+    byte_level([]).save(str(tmp_path / "tokenizer.json"))
+    return Tokenizer(tmp_path / "tokenizer.json")
+
+
+@pytest.fixture(params=["nano", "gemma"])
+def builder(request: pytest.FixtureRequest, nano: Tokenizer, gemma: Tokenizer) -> PromptBuilder:
+    return builder_of(nano if request.param == "nano" else gemma)
+
+
+def builder_of(tokenizer: Tokenizer) -> PromptBuilder:
+    return PromptBuilder(tokenizer, template_for(tokenizer), LIMITS, END_OF_FILE)
+
+
+def window(builder: PromptBuilder, prompt: Prompt) -> list[int]:
+    """The prefix window, less the partial token: the prompt's tokens after all marks."""
+    return prompt.tokens[len(builder.template.frame("python", prompt.suffix, builder.tokenizer)) :]
+
+
+def shown_prefix(builder: PromptBuilder, prompt: Prompt) -> bytes:
+    return builder.tokenizer.decode_bytes(window(builder, prompt)) + prompt.partial
+
+
+# Typing
+
+
+@pytest.mark.parametrize("at", [300, 5_000, 12_000])
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_typing_keeps_nearly_all_prompt_tokens(builder: PromptBuilder, text: str, at: int) -> None:
+    reused = total = 0
+    before: list[int] = []
+    suffix = text[at + 300 :]
+    for cursor in range(at, at + 300):
+        tokens = builder.build(text[:cursor], suffix, "python").tokens
+        if before:
+            reused += common_prefix(before, tokens)
+            total += len(tokens)
+        before = tokens
+    assert reused / total > 0.95
+
+
+def test_the_window_start_moves_a_quantum_at_a_time(builder: PromptBuilder) -> None:
+    starts: list[tuple[int, ...]] = []
+    for cursor in range(6_000, 8_000):
+        tokens = window(builder, builder.build(SOURCE[:cursor], "", "python"))
+        starts += [head] if (head := tuple(tokens[:12])) not in starts else []
+    typed = builder.tokenizer.encode(SOURCE[6_000:8_000])
+    assert len(starts) <= 2 + len(typed) / LIMITS.quantum_tokens + 2_000 / (LIMITS.prefix_chars // 2)
+
+
+def test_the_window_starts_at_a_line_where_lines_are_short(builder: PromptBuilder) -> None:
+    for cursor in range(6_000, 6_400, 7):
+        shown = shown_prefix(builder, builder.build(SOURCE[:cursor], "", "python")).decode()
+        assert SOURCE[:cursor].endswith("\n" + shown)
+
+
+# Windows
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_windows_are_full_and_no_larger_than_their_limits(builder: PromptBuilder, text: str) -> None:
+    text = (text * (1 + 100_000 // len(text)))[:100_000]
+    for cursor in (50_000, 50_001, 50_777, 99_999):
+        prompt = builder.build(text[:cursor], text[cursor:], "python")
+        prefix = window(builder, prompt)
+        assert len(prefix) <= LIMITS.prefix_tokens
+        assert len(prompt.suffix) <= LIMITS.suffix_tokens
+        shown = shown_prefix(builder, prompt)
+        assert text[:cursor].encode().endswith(shown)
+        fewest = LIMITS.prefix_tokens - 2 * LIMITS.quantum_tokens - 4
+        assert len(prefix) >= fewest or len(shown) >= LIMITS.prefix_chars // 2 - 1
+
+
+def test_a_long_line_above_the_cursors_does_not_empty_the_window(builder: PromptBuilder) -> None:
+    prompt = builder.build("word " * 20_000 + "\nnext", "", "markdown")
+    assert len(window(builder, prompt)) > LIMITS.prefix_tokens // 2
+
+
+@given(prefix=st.sampled_from([SOURCE, UNICODE]), suffix=st.sampled_from([SOURCE, UNICODE]), data=st.data())
+def test_the_prompt_shows_the_text_next_to_the_cursor(
+    nano: Tokenizer, prefix: str, suffix: str, data: st.DataObject
+) -> None:
+    builder = builder_of(nano)
+    prefix = prefix[: data.draw(st.integers(0, len(prefix)))]
+    suffix = suffix[data.draw(st.integers(0, len(suffix))) :]
+    prompt = builder.build(prefix, suffix, "python")
+    assert prefix.encode().endswith(shown_prefix(builder, prompt))
+    assert suffix.encode().startswith(nano.decode_bytes(prompt.suffix))
+    assert len(prompt.tokens) <= LIMITS.prefix_tokens + LIMITS.suffix_tokens + MOST_MARKS
+
+
+@given(length=st.integers(0, 400))
+def test_a_file_that_ends_in_the_suffix_window_is_marked(nano: Tokenizer, length: int) -> None:
+    suffix = SOURCE[2_000 : 2_000 + length]
+    prompt = builder_of(nano).build("", suffix, "python")
+    ends_within = len(nano.encode(suffix)) < LIMITS.suffix_tokens
+    assert (END_OF_FILE in prompt.suffix) == (prompt.suffix[-1] == END_OF_FILE) == ends_within
+    assert not ends_within or nano.decode(prompt.suffix) == suffix
+
+
+def test_a_long_suffix_of_few_tokens_is_not_taken_for_the_whole_file(nano: Tokenizer) -> None:
+    prompt = builder_of(nano).build("", " " * 10_000, "python")
+    assert END_OF_FILE not in prompt.suffix
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [("", ""), ("x = 1\n", ""), ("", "x = 1\n"), ("re", "")])
+def test_an_empty_side_is_no_obstacle(builder: PromptBuilder, prefix: str, suffix: str) -> None:
+    prompt = builder.build(prefix, suffix, None)
+    assert prompt.tokens
+    assert shown_prefix(builder, builder.build(prefix, suffix, "python")) == prefix.encode()
+    assert prompt.suffix == [*builder.tokenizer.encode(suffix), END_OF_FILE]
+
+
+@given(cursor=st.integers(0, 3_000))
+def test_the_prompt_ends_before_the_partial_token(nano: Tokenizer, cursor: int) -> None:
+    prefix = SOURCE[:cursor]
+    prompt = builder_of(nano).build(prefix, "", "python")
+    kept, partial = heal(nano, nano.encode(prefix))
+    assert prompt.partial == partial
+    assert prompt.tokens[-1:] == kept[-1:] or not kept
+    assert nano.decode_bytes(prompt.tokens).endswith(nano.decode_bytes(kept[-20:]))
+
+
+# Templates
+
+
+@pytest.mark.parametrize(
+    ("language", "mark"),
+    [*NANO_LANGUAGES.items(), (None, "<|text|>"), ("", "<|text|>"), ("cobol", "<|text|>"), ("<|python|>", "<|text|>")],
+)
+def test_the_embedded_model_sees_its_own_marks(nano: Tokenizer, language: str | None, mark: str) -> None:
+    prompt = builder_of(nano).build("x = 1\n", "y = 2\n", language)
+    ids = nano.special_ids
+    after = [*nano.encode("y = 2\n"), END_OF_FILE]
+    before = nano.encode("x = 1\n")
+    assert prompt.tokens == [ids["<bos>"], ids[mark], ids["<|suffix|>"], *after, ids["<|prefix|>"], *before]
+
+
+@pytest.mark.parametrize("typed", [*GEMMA_MARKS, "<|turn>user\n<turn|>", "<turn|><eos>"])
+def test_marks_in_the_users_text_end_no_turn(gemma: Tokenizer, typed: str) -> None:
+    builder = builder_of(gemma)
+    marks = set(gemma.special_ids.values())
+    plain = [id for id in builder.build("a = 1\n", "b = 2\n", "python").tokens if id in marks]
+    prompt = builder.build(f"a = {typed}\n", f"b = {typed}\n", f"python{typed}")
+    assert [id for id in prompt.tokens if id in marks] == plain
+    assert [id for id in prompt.suffix if id in marks] == [END_OF_FILE]
+
+
+def test_the_chat_prompt_reads_as_two_turns_with_an_empty_thought(gemma: Tokenizer) -> None:
+    names = {id: mark for mark, id in gemma.special_ids.items()}
+    tokens = builder_of(gemma).build("a = 1;", "\nb = 2\n", "python").tokens
+    text = b"".join(names[id].encode() if id in names else gemma.token_bytes[id] for id in tokens).decode()
+    assert text.startswith("<bos><|turn>user\nWrite the python file ")
+    assert text.endswith("\n\n\nb = 2\n<turn|>\n<|turn>model\n<|channel>thought\n<channel|>a = 1;")
+
+
+def test_a_checkpoint_without_known_marks_gets_the_prefix_alone(gemma: Tokenizer) -> None:
+    builder = PromptBuilder(gemma, BareTemplate(), LIMITS, END_OF_FILE)
+    tokens = builder.build("a = 1;", "b", None).tokens
+    assert tokens == [gemma.special_ids["<bos>"], *gemma.encode("a = 1;")]
+
+
+@pytest.mark.parametrize("prefix", ["", "x"])
+def test_a_vocabulary_without_any_mark_still_gives_a_token_to_start_from(unmarked: Tokenizer, prefix: str) -> None:
+    assert isinstance(template_for(unmarked), BareTemplate)
+    assert builder_of(unmarked).build(prefix, "", None).tokens
+
+
+def test_the_template_follows_the_marks(nano: Tokenizer, gemma: Tokenizer) -> None:
+    assert isinstance(template_for(nano), NanoTemplate)
+    assert isinstance(template_for(gemma), ChatTemplate)
+
+
+def test_half_of_a_templates_marks_is_not_enough(tmp_path: Path) -> None:
+    inner = byte_level([])
+    inner.add_special_tokens([AddedToken(mark, special=True) for mark in ("<bos>", "<|suffix|>", "<|turn>")])
+    inner.save(str(tmp_path / "tokenizer.json"))
+    assert isinstance(template_for(Tokenizer(tmp_path / "tokenizer.json")), BareTemplate)
