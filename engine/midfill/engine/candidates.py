@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from midfill.engine.canvas import BANNED_LOGIT, Layout
+from midfill.engine.canvas import Layout
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
-from midfill.engine.lengths import from_end_marks, most_probable
+from midfill.engine.lengths import most_probable
 from midfill.engine.prompt import Prompt
 from midfill.engine.scoring import continuation_log_probabilities
 from midfill.engine.settings import InfillSettings
@@ -68,21 +68,20 @@ def probe(
     longest: int,
     draws: Draws,
 ) -> list[int]:
-    """The likeliest hole lengths up to `longest`: one pass over holes of pure noise, read for where they end."""
+    """The likeliest hole lengths up to `longest`: one pass over holes of pure noise, read for where they end.
+
+    The end mark stands at one position only, so its probability there is that of the length. The padding behind it
+    says nothing more: those positions are padding together or text together.
+    """
     assert vocabulary.end_mark is not None
-    layout = candidates(prompt, [longest + 1] * PROBE_ROWS, vocabulary, settings)
-    noise = draws.noise(layout.tokens.shape, vocabulary.size)
-    canvas = torch.where(layout.hole, noise, layout.tokens)
+    hole = min(longest + 1, settings.longest_hole)
+    layout = candidates(prompt, [hole] * PROBE_ROWS, vocabulary, settings)
+    canvas = torch.where(layout.hole, draws.noise(layout.tokens.shape, vocabulary.size), layout.tokens)
     marks = model.embed(layout.tokens) * ~layout.hole[..., None]
     positions = torch.arange(len(slot.tokens), len(slot.tokens) + canvas.shape[1], device=vocabulary.device)
-    hidden = model.denoise(canvas, positions, marks, slot.attend_canvas)[:, : longest + 1]
-    logits = model.logits(hidden)
-    if layout.banned_first is not None:
-        allowed = layout.banned_first.index_fill(0, torch.tensor(vocabulary.end_mark, device=vocabulary.device), True)
-        logits[:, 0].masked_fill_(allowed, BANNED_LOGIT)
-    log_probabilities = logits.log_softmax(dim=-1).exp().mean(dim=0).log()
-    scores = from_end_marks(log_probabilities, vocabulary.end_mark)
-    return most_probable(scores, settings.num_candidates, shortest=1)
+    hidden = model.denoise(canvas, positions, marks, slot.attend_canvas)[:, :hole]
+    is_end = model.logits(hidden).softmax(dim=-1)[..., vocabulary.end_mark].mean(dim=0)
+    return most_probable(is_end, settings.num_candidates, shortest=1)
 
 
 def choose(

@@ -71,13 +71,13 @@ class Infiller:
     ) -> Generator[str, None, tuple[list[int], float, int]]:
         """The best fill's tokens, its confidence and the denoise steps that it took."""
         settings, steps = self.settings, 0
-        if max_tokens > settings.longest_hole:
+        if max_tokens > settings.longest_canvas:
             return (yield from self._long(slot, prompt, max_tokens, draws))
-        shortest = 1 if prompt.partial else 0
+        longest = min(max_tokens, settings.longest_hole)
         if self.vocabulary.end_mark is None:
-            lengths = spread(max(1, shortest), max_tokens, settings.num_candidates)
+            lengths = spread(1, longest, settings.num_candidates)
         else:
-            lengths = probe(self.model, slot, prompt, self.vocabulary, settings, max_tokens, draws)
+            lengths = probe(self.model, slot, prompt, self.vocabulary, settings, longest, draws)
             steps += 1
             yield ""
         layout = candidates(prompt, lengths, self.vocabulary, settings)
