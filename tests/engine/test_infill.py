@@ -158,3 +158,10 @@ def test_a_committed_canvas_joins_the_prompt_of_the_next():
 
 def test_an_unlikely_fill_is_not_shown():
     assert not infiller().complete(request("x = ", "\n")).shown
+
+
+@pytest.mark.parametrize("max_tokens", [1, 23, 24, 25, 32, 33, 40, 48, 56, 57, 64])
+def test_a_fill_of_any_length_ends_within_it(max_tokens: int) -> None:
+    answer = infiller().complete(request(SOURCE[:300], SOURCE[340:], max_tokens))
+    assert len(TOKENIZER.encode(answer.text)) <= 4 * max_tokens  # what is written may be tokenized otherwise
+    assert answer.steps >= 1

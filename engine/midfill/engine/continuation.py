@@ -24,8 +24,8 @@ def fill_long(
 ) -> Generator[tuple[list[int], int], None, tuple[list[int], int]]:
     """Writes up to `max_tokens` tokens, ending where the model ends the text; (tokens so far, steps) a forward pass.
 
-    Whole canvases of hole come first; the last has the suffix pinned behind its hole. The committed canvases stay in
-    `slot`: the caller trims it.
+    Whole canvases of hole come first, then what the last canvas cannot hold, then the last, which has the suffix
+    pinned behind its hole. The committed canvases stay in `slot`: the caller trims it.
     """
     written: list[int] = []
     steps, is_last = 0, False
@@ -34,7 +34,7 @@ def fill_long(
         is_last = left <= settings.longest_hole
         partial = prompt.partial if not written else b""
         layout = _layout(
-            min(left, settings.longest_canvas),
+            left if is_last else min(left - settings.longest_hole, settings.longest_canvas),
             prompt.suffix if is_last else [],
             partial,
             vocabulary,

@@ -19,7 +19,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Positions; larger fills go canvas after canvas."""
     num_candidates: int
     """Hole lengths that are denoised side by side."""
-    suffix_head: int = 16
+    suffix_head: int
     """Suffix tokens pinned behind the longest hole, and those scored together with each candidate."""
     min_confidence: float = 0.15
     """Less sure fills are not shown."""
@@ -30,21 +30,25 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def canvas_size(self, hole: int) -> int:
         """The smallest canvas that holds `hole` positions and a suffix head."""
-        return next(size for size in (*CANVAS_SIZES, self.longest_canvas) if size >= hole + self.suffix_head)
+        wanted = hole + self.suffix_head
+        return min(next((size for size in CANVAS_SIZES if size >= wanted), wanted), self.longest_canvas)
 
 
 def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_length: int) -> InfillSettings:
     """Settings for a checkpoint: the embedded model's vocabulary has marks of its own, Google's has none."""
+    suffix_head = min(16, canvas_length // 4)
     if tokenizer.special("<|suffix|>") is not None:
         return InfillSettings(
             limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64),
             denoise=generation.denoise_settings(mark_pins_from_step=0),
             longest_canvas=canvas_length,
             num_candidates=8,
+            suffix_head=suffix_head,
         )
     return InfillSettings(
         limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256),
         denoise=generation.denoise_settings(mark_pins_from_step=1),
         longest_canvas=canvas_length,
         num_candidates=6,
+        suffix_head=suffix_head,
     )
