@@ -1,0 +1,87 @@
+"""Writes the trained nano as an official Hugging Face directory: `python engine/nano/export.py`."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from shapes import config_json
+from torch import Tensor
+
+SHARD_BYTES = 15 << 20
+"""No file of the package passes 16 MB."""
+
+GENERATION = {
+    "_from_model_config": False,
+    "max_new_tokens": 64,
+    "max_denoising_steps": 6,
+    "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": 0.1},
+    "t_min": 0.4,
+    "t_max": 0.8,
+    "stability_threshold": 1,
+    "confidence_threshold": 0.005,
+    "eos_token_id": [1],
+    "pad_token_id": 0,
+    "bos_token_id": 2,
+}
+
+
+def checkpoint_tensors(path: Path, num_layers: int) -> dict[str, Tensor]:
+    """The training checkpoint's weights under their official names, bfloat16."""
+    prefix = "master."
+    with safe_open(path, "pt") as file:
+        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dict)
+        tensors = {
+            f"model.decoder.{name.removeprefix(prefix)}": file.get_tensor(name).bfloat16().contiguous()
+            for name in names
+        }
+    for index in range(num_layers):
+        for tower in ("model.decoder", "model.encoder.language_model"):
+            tensors[f"{tower}.layers.{index}.layer_scalar"] = torch.ones(1, dtype=torch.bfloat16)
+    return tensors
+
+
+def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """`tensors` in order, in groups of at most `SHARD_BYTES`. Pure."""
+    groups: list[dict[str, Tensor]] = [{}]
+    for name, tensor in sorted(tensors.items()):
+        if sum(other.nbytes for other in groups[-1].values()) + tensor.nbytes > SHARD_BYTES:
+            groups.append({})
+        groups[-1][name] = tensor
+    return groups
+
+
+def export(checkpoint: Path, shape: str, out: Path) -> None:
+    """Writes config, generation defaults, weights and their index to `out`; the tokenizer stands there already."""
+    config = config_json(shape)
+    groups = shards(checkpoint_tensors(checkpoint, config["text_config"]["num_hidden_layers"]))
+    weight_map: dict[str, str] = {}
+    for old in out.glob("model-*.safetensors"):
+        old.unlink()
+    for index, group in enumerate(groups, start=1):
+        name = f"model-{index:05}-of-{len(groups):05}.safetensors"
+        save_file(group, out / name, {"format": "pt"})
+        weight_map |= dict.fromkeys(group, name)
+    total = sum(tensor.nbytes for group in groups for tensor in group.values())
+    _write(out / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+    _write(out / "config.json", {**config, "dtype": "bfloat16"})
+    _write(out / "generation_config.json", GENERATION)
+
+
+def _write(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", default="M24" if torch.cuda.is_available() else "S8")
+    parser.add_argument("--work", type=Path, default=Path(".nano"))
+    parser.add_argument("--out", type=Path, default=Path("engine/midfill/engine/models/nano"))
+    arguments = parser.parse_args()
+    export(arguments.work / f"{arguments.shape}.checkpoint.safetensors", arguments.shape, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
