@@ -1,5 +1,7 @@
 """The messages between whoever asks for a fill and the engine. Offsets are Unicode code points."""
 
+from typing import Annotated
+
 import msgspec
 
 
@@ -12,8 +14,8 @@ class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     suffix: str
     language: str | None = None
     """LSP language identifier, such as `python`; None if unknown."""
-    max_tokens: int = 64
-    seed: int = 0
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 64
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import Progress
 
+from midfill.engine.commands.fill import check_options
 from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
 from midfill.engine.loading import open_infiller
@@ -58,14 +60,17 @@ def evaluate(
     model
         Directory of a checkpoint; the embedded model by default.
     limit
-        Only the first so many records.
+        Only the first so many lines.
     max_tokens
         The longest fill.
     seed
         Of every fill.
     """
+    check_options(max_tokens, seed)
     if limit is not None and limit < 1:
         raise InputError("--limit", "1 or more", limit)
+    if output.resolve() == records.resolve():
+        raise InputError("--output", "another file than the records", output)
     lines = _lines(records)[:limit]
     infiller = open_infiller(model)
     try:
@@ -82,8 +87,8 @@ def _lines(path: Path) -> list[bytes]:
     try:
         data = path.read_bytes()
         return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).splitlines()
-    except (OSError, EOFError) as error:
-        raise InputError(path, "a readable JSON Lines file", error) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(path, "a readable JSON Lines file", getattr(error, "strerror", None) or error) from None
 
 
 def _records(lines: list[bytes], path: Path) -> Iterator[Record | None]:
@@ -91,7 +96,7 @@ def _records(lines: list[bytes], path: Path) -> Iterator[Record | None]:
     for number, line in enumerate(lines, start=1):
         try:
             yield msgspec.json.decode(line, type=Record)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
             sys.stderr.write(f"midfill: {path}:{number}: skipped: {error}\n")
             yield None
 

@@ -1,11 +1,11 @@
 """`midfill fill`: fills a gap in a file and prints the completed text."""
 
+import re
 import sys
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.text import Text
 
 from midfill.engine.errors import InputError
 from midfill.engine.loading import open_infiller
@@ -26,6 +26,7 @@ LANGUAGES = {
     ".yml": "yaml",
 }
 """LSP language identifiers by file suffix."""
+GREEN, PLAIN = "\x1b[1;32m", "\x1b[0m"
 
 
 def fill(
@@ -57,8 +58,7 @@ def fill(
     json
         Print the fill alone, with steps, timings, cached tokens and confidence, as JSON.
     """
-    if max_tokens < 1:
-        raise InputError("--max-tokens", "1 or more", max_tokens)
+    check_options(max_tokens, seed)
     text = read_text(file)
     start = offset(text, at, "--at")
     end = start if to is None else offset(text, to, "--to")
@@ -74,9 +74,17 @@ def fill(
     )
     answer = open_infiller(model).complete(request)
     if json:
-        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+        _write(msgspec.json.encode(answer) + b"\n")
     else:
         _show(request, answer)
+
+
+def check_options(max_tokens: int, seed: int) -> None:
+    """Raises `InputError` for a number that no request may have."""
+    if max_tokens < 1:
+        raise InputError("--max-tokens", "1 or more", max_tokens)
+    if not 0 <= seed < 1 << 63:
+        raise InputError("--seed", "0 or more, below 2 ** 63", seed)
 
 
 def read_text(file: Path) -> str:
@@ -93,27 +101,35 @@ def read_text(file: Path) -> str:
 
 def offset(text: str, position: str, option: str) -> int:
     """The offset in code points of LINE:COL, both from 1. Raises `InputError`, naming `option`. Pure."""
-    line, colon, column = position.partition(":")
-    if not (colon and line.isascii() and line.isdigit() and column.isascii() and column.isdigit()):
+    numbers = re.fullmatch(r"([0-9]{1,12}):([0-9]{1,12})", position)
+    if numbers is None:
         raise InputError(option, "LINE:COL, such as 12:5", repr(position))
+    line, column = int(numbers[1]), int(numbers[2])
     lines = text.split("\n")
-    if not 1 <= int(line) <= len(lines):
+    if not 1 <= line <= len(lines):
         raise InputError(option, f"a line from 1 to {len(lines)}", line)
-    length = len(lines[int(line) - 1].removesuffix("\r"))
-    if not 1 <= int(column) <= length + 1:
+    length = len(lines[line - 1].removesuffix("\r"))
+    if not 1 <= column <= length + 1:
         raise InputError(option, f"a column from 1 to {length + 1} on line {line}", column)
-    return sum(len(earlier) + 1 for earlier in lines[: int(line) - 1]) + int(column) - 1
+    return sum(len(earlier) + 1 for earlier in lines[: line - 1]) + column - 1
 
 
 def _show(request: InfillRequest, answer: Infill) -> None:
-    """The whole text to stdout, the fill in colour on a terminal; one line about it to stderr."""
-    Console(soft_wrap=True, highlight=False).print(
-        Text(request.prefix), Text(answer.text, style="bold green"), Text(request.suffix), sep="", end=""
-    )
+    """The whole text to stdout, as it is but for the fill's colour on a terminal; one line about it to stderr."""
+    terminal = Console()
+    in_colour = terminal.color_system is not None and not terminal.no_color
+    middle = f"{GREEN}{answer.text}{PLAIN}" if in_colour else answer.text
+    _write((request.prefix + middle + request.suffix).encode())
     verdict = "shown" if answer.shown else "an editor would show nothing"
-    Console(stderr=True, highlight=False).print(
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"{answer.steps} steps, {answer.prefill_ms + answer.decode_ms:.0f} ms, "
         f"{answer.cached_tokens} of {answer.prompt_tokens} prompt tokens cached, "
         f"confidence {answer.confidence:.2f}: {verdict}",
         style="dim",
     )
+
+
+def _write(data: bytes) -> None:
+    """Bytes to stdout: neither rich, which drops control characters, nor the platform's line ends touch the text."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
