@@ -2,8 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from midfill.engine.installed import embedded_model
+
+if TYPE_CHECKING:
+    from tests.engine.parity import Pair
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +25,15 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
         return built[shape]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def pair(request: pytest.FixtureRequest, tiny_checkpoint: Callable[[str], Path]) -> "Pair":
+    """The checkpoint that `parity.each_checkpoint` names, in transformers and in this engine."""
+    from tests.engine.parity import NANO, load_pair
+
+    if request.param != NANO:
+        return load_pair(request.param, tiny_checkpoint(request.param))
+    if not any(embedded_model().glob("*.safetensors")):
+        pytest.skip("the embedded model has no weights here")
+    return load_pair(NANO, embedded_model())
