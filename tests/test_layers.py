@@ -37,10 +37,7 @@ def is_within(name: str, packages: set[str]) -> bool:
 
 def imports_within(layer: str, package: str) -> set[tuple[str, str]]:
     return {
-        (module_name(path), name)
-        for path in modules(layer)
-        for name in imported(path)
-        if is_within(name, {package})
+        (module_name(path), name) for path in modules(layer) for name in imported(path) if is_within(name, {package})
     }
 
 

@@ -236,9 +236,7 @@ def test_a_short_body_is_refused(server: StandIn, tmp_path: Path) -> None:
 
 
 def test_a_missing_repository_is_named(server: StandIn) -> None:
-    with pytest.raises(
-        HubError, match=r"acme/absent: wanted a model on .*, got status 404: no such repository"
-    ):
+    with pytest.raises(HubError, match=r"acme/absent: wanted a model on .*, got status 404: no such repository"):
         hub.find("acme/absent", endpoint=server.url)
 
 
@@ -266,9 +264,7 @@ def test_an_answer_that_is_no_hubs_is_told(server: StandIn) -> None:
 
 def test_a_gated_repository_says_what_to_do(server: StandIn, tmp_path: Path) -> None:
     server.refusal = (401, "GatedRepo")
-    with pytest.raises(
-        HubError, match=r"got status 401: accept its licence on .*/acme/tiny and set HF_TOKEN"
-    ):
+    with pytest.raises(HubError, match=r"got status 401: accept its licence on .*/acme/tiny and set HF_TOKEN"):
         pull(server, tmp_path)
 
 
@@ -295,17 +291,13 @@ def test_too_little_space_is_told_before_the_download(
 
 
 def test_a_disk_that_fills_up_is_told(server: StandIn, tmp_path: Path) -> None:
-    part = next(
-        file for file in hub.find(REPO, endpoint=server.url).files if file.size == len(WEIGHTS)
-    ).part_name
+    part = next(file for file in hub.find(REPO, endpoint=server.url).files if file.size == len(WEIGHTS)).part_name
     (tmp_path / part).symlink_to("/dev/full")
     with pytest.raises(HubError, match=r"wanted room to write its files, got .*No space left on device"):
         pull(server, tmp_path)
 
 
-def test_the_token_stays_with_the_hub(
-    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_token_stays_with_the_hub(server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     with serving() as elsewhere:
         server.content_url = elsewhere.url
@@ -331,9 +323,7 @@ def test_the_command_prints_the_directory(server: StandIn, tmp_path: Path) -> No
 
 def test_the_command_tells_the_hub_no_more_than_its_version(server: StandIn, tmp_path: Path) -> None:
     run_command(server, tmp_path, REPO)
-    assert all(
-        request.path.startswith(("/api/models/acme/tiny", "/acme/tiny/resolve/")) for request in server.sent
-    )
+    assert all(request.path.startswith(("/api/models/acme/tiny", "/acme/tiny/resolve/")) for request in server.sent)
     agents = {request.headers["User-Agent"] for request in server.sent}
     assert all(set(product_names(agent)) == {"midfill", "hf_hub", "python"} for agent in agents)
 

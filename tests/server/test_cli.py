@@ -26,9 +26,7 @@ def test_neither_help_nor_a_mistake_imports_torch(arguments: list[str]) -> None:
         "try: main()\n"
         "finally: assert 'torch' not in sys.modules, 'torch was imported'"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
     assert "torch was imported" not in result.stderr
 
 

@@ -30,9 +30,7 @@ app = App(
 app.command("midfill.engine.commands.fill:fill", help="Fill a gap in a file.")
 app.command("midfill.engine.commands.evaluate:evaluate", name="eval", help="Fill every record of a file.")
 app.command("midfill.engine.commands.pull:pull", help="Download a checkpoint.")
-app.command(
-    "midfill.engine.commands.doctor:doctor", help="Say what this machine can run and what is missing."
-)
+app.command("midfill.engine.commands.doctor:doctor", help="Say what this machine can run and what is missing.")
 
 
 def main() -> None:
