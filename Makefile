@@ -43,11 +43,10 @@ demo: .venv/.engine
 	$(BIN)/midfill fill $(DEMO)
 
 # Uses the python at hand, which must have torch with CUDA, triton and pytest; installs nothing, misses plugins gladly.
-# Exit code 5 is pytest's for no test at all.
 gpu: export PYTHONPATH = server:engine:kernels
 gpu:
-	$(PYTHON) -m pytest -m gpu -W ignore::pytest.PytestConfigWarning || [ $$? -eq 5 ]
-	for bench in $(wildcard tests/benchmarks/bench_*.py); do $(PYTHON) $$bench || exit 1; done
+	$(PYTHON) -m pytest -m gpu -W ignore::pytest.PytestConfigWarning $(wildcard tests/*/test_cuda*.py)
+	for bench in tests/benchmarks/bench_*.py; do $(PYTHON) $$bench || exit 1; done
 
 # Each step skips what it finds done, so this resumes after an interruption.
 nano: .venv/.dev
