@@ -45,7 +45,7 @@ demo: .venv/.engine
 # Uses the python at hand, which must have torch with CUDA, triton and pytest; installs nothing, misses plugins gladly.
 gpu: export PYTHONPATH = server:engine:kernels
 gpu:
-	$(PYTHON) -m pytest -m gpu -W ignore::pytest.PytestConfigWarning $(wildcard tests/*/test_cuda*.py)
+	$(PYTHON) -m pytest -m gpu -W ignore::pytest.PytestConfigWarning $$(grep -rl 'mark[.]gpu' tests --include='test_*.py')
 	for bench in tests/benchmarks/bench_*.py; do $(PYTHON) $$bench || exit 1; done
 
 # Each step skips what it finds done, so this resumes after an interruption.

@@ -1,4 +1,4 @@
-"""The embedded model on a card: the same predictions as on the CPU, and whole fills."""
+"""`midfill.engine.loading`, and the embedded model on a card: the same predictions as on the CPU, and whole fills."""
 
 import pytest
 import torch
@@ -6,12 +6,12 @@ import torch
 from midfill.engine.checkpoint import load
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
+from midfill.engine.loading import open_infiller, working_dtype
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.settings import settings_for
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import InfillRequest
 
-pytestmark = pytest.mark.gpu
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.5}
 """Absolute, on logits of up to 30: other kernels add up in other orders; bfloat16 keeps three digits."""
 
@@ -31,6 +31,18 @@ def canvas_logits(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
         return checkpoint.model.logits(hidden)[0].cpu()
 
 
+def test_float16_is_never_the_working_dtype():
+    assert working_dtype(torch.device("cpu")) in (torch.float32, torch.bfloat16)
+    assert working_dtype(torch.device("cuda")) == torch.bfloat16
+
+
+def test_the_embedded_model_is_the_default():
+    infiller = open_infiller()
+    assert infiller.model.config.vocab_size == 8192
+    assert infiller.settings.longest_canvas == infiller.model.config.canvas_length
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_card_predicts_what_the_cpu_predicts(dtype: torch.dtype):
     wanted = canvas_logits(torch.device("cpu"), torch.float32)
@@ -38,6 +50,7 @@ def test_the_card_predicts_what_the_cpu_predicts(dtype: torch.dtype):
     torch.testing.assert_close(found, wanted, atol=TOLERANCES[dtype], rtol=0)
 
 
+@pytest.mark.gpu
 def test_a_fill_on_the_card_is_reproducible():
     checkpoint = load(embedded_model(), torch.device("cuda"), torch.bfloat16)
     tokenizer = Tokenizer(checkpoint.tokenizer_path)
