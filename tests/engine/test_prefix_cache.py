@@ -1,6 +1,7 @@
 """`midfill.engine.prefix_cache`: what is cached and extended equals what is computed afresh."""
 
 import random
+from collections.abc import Generator
 
 import pytest
 import torch
@@ -17,15 +18,20 @@ TOLERANCE = 1e-5
 MODEL = small_model(VOCAB)
 
 
-def prefilled(cache: PrefixCache, document: str, tokens: list[int]) -> KVSlot:
-    """The slot after a whole prefill, no longer in use."""
-    chunks = cache.prefill(document, tokens)
+def finished(chunks: Generator[None, None, KVSlot]) -> KVSlot:
+    """The slot after a whole prefill, in use."""
     while True:
         try:
             next(chunks)
         except StopIteration as end:
-            cache.release(document)
             return end.value
+
+
+def prefilled(cache: PrefixCache, document: str, tokens: list[int]) -> KVSlot:
+    """The slot after a whole prefill, no longer in use."""
+    slot = finished(cache.prefill(document, tokens))
+    cache.release(document)
+    return slot
 
 
 def fresh_slot(tokens: list[int]) -> KVSlot:
@@ -116,13 +122,26 @@ def test_the_least_recently_used_document_goes_first():
 def test_a_document_in_use_is_not_evicted():
     one = fresh_slot([3] * 10).num_bytes
     cache = PrefixCache(MODEL, one)
-    with pytest.raises(StopIteration) as used:
-        next(cache.prefill("a", [3] * 10))
+    used = finished(cache.prefill("a", [3] * 10))
     prefilled(cache, "b", [4] * 10)
     assert "a" in cache.documents
-    assert_equal_slots(used.value.value, fresh_slot([3] * 10))
+    assert_equal_slots(used, fresh_slot([3] * 10))
     cache.release("a")
     assert cache.num_bytes <= one
+
+
+@pytest.mark.parametrize(("length", "passes"), [(1, 1), (8, 1), (9, 2), (40, 5)])
+def test_a_chunk_is_one_next_and_a_cached_prompt_none(length: int, passes: int):
+    cache, tokens = PrefixCache(MODEL, 1 << 30, chunk_tokens=8), [3] * length
+    assert len(list(cache.prefill("a", tokens))) == passes
+    cache.release("a")
+    assert list(cache.prefill("a", tokens)) == []
+
+
+def test_a_slot_keeps_no_more_of_the_models_output_than_the_last_token():
+    last_hidden = fresh_slot([3] * 40).last_hidden
+    assert last_hidden is not None
+    assert last_hidden.untyped_storage().nbytes() == last_hidden.nbytes
 
 
 def test_closing_a_prefill_keeps_the_chunks_that_are_done():

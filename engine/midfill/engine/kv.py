@@ -1,7 +1,7 @@
 """The KV memory of one open document, and the ways in which the model attends to it.
 
 Sliding layers keep their whole prefix: an edit moves backwards, and a ring cannot be trimmed past its window. They
-attend to the last `sliding_window` tokens of it only.
+see the last `sliding_window` - 1 tokens of it only.
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ class KVSlot:
         Each of the B rows continues the cached prompt on its own.
         """
         layer = self.config.layers[index]
-        past_k, past_v = self._past(index, q.shape[0], self.config.sliding_window - 1)
+        past_k, past_v = self._past(index, q.shape[0])
         past, new = past_k.shape[2], q.shape[2]
         mask = torch.ones(new, past + new, dtype=torch.bool, device=q.device).tril(past)
         if layer.is_sliding:
@@ -94,7 +94,7 @@ class KVSlot:
 
         On sliding layers every canvas row sees the same last window - 1 prompt tokens, as in transformers.
         """
-        past_k, past_v = self._past(index, q.shape[0], self.config.sliding_window - 1)
+        past_k, past_v = self._past(index, q.shape[0])
         return _attention(q, torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2), None)
 
     def attend_and_store(self, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -103,9 +103,10 @@ class KVSlot:
         self.store(index, k, v)
         return output
 
-    def _past(self, index: int, rows: int, window: int) -> tuple[Tensor, Tensor]:
+    def _past(self, index: int, rows: int) -> tuple[Tensor, Tensor]:
         """What `rows` rows see of the prompt on layer `index`: K and V [rows, KV heads, seen, D], without a copy."""
-        first = max(0, len(self.tokens) - window) if self.config.layers[index].is_sliding else 0
+        seen = self.config.sliding_window - 1 if self.config.layers[index].is_sliding else len(self.tokens)
+        first = max(0, len(self.tokens) - seen)
         past_k, past_v = self.keys(index)[:, first:], self.values(index)[:, first:]
         return past_k.expand(rows, -1, -1, -1), past_v.expand(rows, -1, -1, -1)
 

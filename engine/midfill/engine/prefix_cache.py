@@ -50,11 +50,10 @@ class PrefixCache:
         try:
             slot.trim(_reusable(slot, tokens))
             slot.reserve(len(tokens))
+            self._evict()
             while len(slot.tokens) < len(tokens):
                 self.encode(slot, tokens[len(slot.tokens) : len(slot.tokens) + self.chunk_tokens])
-                self._evict()
-                if len(slot.tokens) < len(tokens):
-                    yield
+                yield
         except BaseException:
             self.release(document)
             raise
@@ -78,7 +77,7 @@ class PrefixCache:
         ids = torch.tensor([list(tokens)], device=slot.device)
         positions = torch.arange(start, start + len(tokens), device=slot.device)
         hidden = self.model.encode(ids, positions, slot.attend_and_store)
-        slot.commit(tokens, hidden[0, -1])
+        slot.commit(tokens, hidden[0, -1].clone())  # a view would keep the whole chunk's output alive
 
     def _new_slot(self) -> KVSlot:
         weight = self.model.embed_tokens.weight
