@@ -15,7 +15,7 @@ class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     language: str | None = None
     """LSP language identifier, such as `python`; None if unknown."""
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 64
-    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 
 class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -25,7 +25,7 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     shown: bool
     """Whether an editor would show it: false for an empty or an unlikely fill."""
     confidence: float
-    """Geometric mean probability of the fill's tokens and of the text after it, by the causal mode: 0 to 1."""
+    """Geometric mean probability of the fill's tokens by the causal mode, for an empty fill that of the next token."""
     steps: int
     """Denoise steps: forward passes over the canvas."""
     prompt_tokens: int
