@@ -113,6 +113,14 @@ def test_one_end_token_is_a_tuple_of_one() -> None:
         (with_text(rope_parameters="default"), "wanted a valid text_config"),
         (with_text(num_key_value_heads=5), "got 16 attention heads over 5 KV heads"),
         (with_text(top_k_experts=129), "got top_k_experts is 129, but 128 num_experts"),
+        (
+            with_text(rope_parameters={SLIDING: SLIDING_ROPE, FULL: {**FULL_ROPE, "partial_rotary_factor": 2}}),
+            "got 1024 of 512 dimensions rotate",
+        ),
+        (with_text(pad_token_id=-1), "got pad_token_id or eos_token_id is -1, but vocab_size 262144"),
+        ({**RELEASED, "eos_token_id": [1, 262_144]}, "got pad_token_id or eos_token_id is 262144, but vocab_size"),
+        ({**RELEASED, "eos_token_id": []}, "got eos_token_id names no token"),
+        ({**RELEASED, "canvas_length": 3}, "got Expected `int` >= 4 - at `$.canvas_length`"),
         (with_text(per_layer_config={"3": {"head_dim": 64}}), "got layers of the same kind differ in shape"),
         (
             with_text(per_layer_config={"5": {"intermediate_size": 64}}),

@@ -30,7 +30,7 @@ class LayerConfig(msgspec.Struct, frozen=True):
     num_kv_heads: Count
     head_dim: Annotated[int, msgspec.Meta(gt=0, multiple_of=2)]
     rope_theta: float
-    rotary_dims: int
+    rotary_dims: Annotated[int, msgspec.Meta(ge=0)]
 
     @property
     def is_sliding(self) -> bool:
@@ -51,7 +51,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     final_logit_softcapping: float | None
     max_position_embeddings: Count
     layers: tuple[LayerConfig, ...]
-    canvas_length: Count
+    canvas_length: Annotated[int, msgspec.Meta(ge=4)]
     pad_token_id: int
     bos_token_id: int | None
     eos_token_ids: tuple[int, ...]
@@ -155,7 +155,14 @@ def _check_consistent(config: ModelConfig, text: dict[str, Any]) -> None:
     if len(set(layers)) != len({layer.kind for layer in layers}):
         raise ValueError("layers of the same kind differ in shape")
     for layer in layers:
+        if layer.rotary_dims > layer.head_dim:
+            raise ValueError(f"{layer.rotary_dims} of {layer.head_dim} dimensions rotate")
         if layer.num_heads % layer.num_kv_heads:
             raise ValueError(f"{layer.num_heads} attention heads over {layer.num_kv_heads} KV heads")
     if config.top_k_experts > config.num_experts:
         raise ValueError(f"top_k_experts is {config.top_k_experts}, but {config.num_experts} num_experts")
+    if not config.eos_token_ids:
+        raise ValueError("eos_token_id names no token")
+    for token in (config.pad_token_id, *config.eos_token_ids):
+        if not 0 <= token < config.vocab_size:
+            raise ValueError(f"pad_token_id or eos_token_id is {token}, but vocab_size {config.vocab_size}")
