@@ -84,8 +84,23 @@ def test_a_partial_word_before_the_cursor_is_continued_not_repeated():
 
 def test_one_forward_pass_a_next_and_a_text_so_far_after_each():
     texts, answer = finish(infiller().fill(request("a = ", "\nb", max_tokens=16)))
-    assert len(texts) == answer.steps  # the prompt fits one chunk, the probe is the first step
+    assert len(texts) == 1 + answer.steps  # the prompt fits one chunk, the probe is the first step
     assert all(isinstance(text, str) for text in texts)
+
+
+def test_no_next_makes_two_forward_passes(monkeypatch: pytest.MonkeyPatch):
+    passes: list[str] = []
+    for mode in ("encode", "denoise"):
+        run = getattr(MODEL, mode)
+        monkeypatch.setattr(MODEL, mode, lambda *inputs, mode=mode, run=run: (passes.append(mode), run(*inputs))[1])
+    engine = infiller()
+    engine.cache.chunk_tokens = 20
+    filling, after_each = engine.fill(request(SOURCE[:300], SOURCE[340:])), [0]
+    for _ in filling:
+        after_each.append(len(passes))
+    assert after_each == list(range(len(after_each)))
+    assert len(passes) <= len(after_each)  # the choice is the last
+    assert passes.count("encode") > 2
 
 
 def test_a_seed_reproduces_a_fill():
