@@ -54,9 +54,9 @@ class DiffusionGemma(nn.Module):
         return (probabilities.to(weight.dtype) @ weight) * self._embedding_scale()
 
     def _embedding_scale(self) -> Tensor:
-        weight = self.embed_tokens.weight
-        # Rounded to the model's dtype first, as the released weights were trained (bfloat16: 53.0 for 2816).
-        return torch.tensor(self.config.hidden_size**0.5, dtype=weight.dtype, device=weight.device)
+        # Rounded to the model's dtype first, as the released weights were trained (bfloat16: 53.0 for 2816). On the
+        # CPU always: there it is an argument of the card's kernel, on the card a copy that is waited for.
+        return torch.tensor(self.config.hidden_size**0.5, dtype=self.embed_tokens.weight.dtype, device="cpu")
 
     def encode(self, ids: Tensor, positions: Tensor, attend: LayerAttend) -> Tensor:
         """Causal mode: ids [B, T] at `positions` [T] or [B, T] -> final hidden states [B, T, hidden]."""
