@@ -54,7 +54,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Projections, QKV norms and rotary embedding. Full layers have no V projection: V is the un-normed K."""
+    """Projections, QKV norms and rotary embedding. Full layers take V from the K projection, under its own norm."""
 
     def __init__(self, config: ModelConfig, layer: LayerConfig) -> None:
         super().__init__()

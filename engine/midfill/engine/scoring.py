@@ -26,8 +26,7 @@ def continuation_log_probabilities(
     if longest > 1:
         positions = torch.arange(len(slot.tokens), len(slot.tokens) + longest - 1, device=slot.device)
         hidden = torch.cat((first, model.encode(padded[:, :-1], positions, slot.attend_causal)), dim=1)
-    chosen = [
+    return [
         model.logits(row[: len(tokens)]).log_softmax(dim=-1).gather(-1, ids[: len(tokens), None])[:, 0]
         for row, tokens, ids in zip(hidden, continuations, padded, strict=True)
     ]
-    return chosen
