@@ -77,6 +77,7 @@ def main() -> None:
             results.append(measure(infiller, prompt_tokens, hole_tokens))
             print(json.dumps(results[-1]), flush=True)
     out = Path(__file__).with_name("results") / "infill.json"
+    out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
