@@ -180,3 +180,8 @@ def test_a_fill_of_any_length_ends_within_it(max_tokens: int) -> None:
     answer = infiller().complete(request(SOURCE[:300], SOURCE[340:], max_tokens))
     assert len(TOKENIZER.encode(answer.text)) <= 4 * max_tokens  # what is written may be tokenized otherwise
     assert answer.steps >= 1
+
+
+def test_a_fill_between_whole_lines_ends_its_line():
+    answer = infiller().complete(request("x = 1\n", "y = 2\n"))
+    assert answer.text.endswith("\n")

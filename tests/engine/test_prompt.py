@@ -236,3 +236,28 @@ def test_half_of_a_templates_marks_is_not_enough(tmp_path: Path) -> None:
     inner.add_special_tokens([AddedToken(mark, special=True) for mark in ("<bos>", "<|suffix|>", "<|turn>")])
     inner.save(str(tmp_path / "tokenizer.json"))
     assert isinstance(template_for(Tokenizer(tmp_path / "tokenizer.json")), BareTemplate)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "closing"),
+    [
+        ("a = 1\n", "    b = 2\n", "\n"),
+        ("a = 1\r\n", "b = 2\r\n", "\r\n"),
+        ("a = 1\n", "\nb = 2\n", ""),  # an empty line: the cursor's own
+        ("a = 1\n", "", ""),
+        ("a = ", "b\n", ""),
+        ("", "b\n", ""),
+    ],
+)
+def test_a_gap_between_whole_lines_is_closed_by_a_line_break(
+    builder: PromptBuilder, prefix: str, suffix: str, closing: str
+) -> None:
+    prompt = builder.build(prefix, suffix, "python")
+    assert prompt.closing == closing
+    assert builder.tokenizer.decode(prompt.suffix) == closing + suffix
+
+
+def test_the_closing_leaves_the_prompt_as_it_is(builder: PromptBuilder) -> None:
+    at_line_start = builder.build("a = 1\n", "b = 2\n", "python")
+    after_a_letter = builder.build("a = 1\nx", "b = 2\n", "python")
+    assert after_a_letter.tokens[: len(at_line_start.tokens)] == at_line_start.tokens

@@ -54,10 +54,10 @@ class Infiller:
         finally:
             slot.trim(len(prompt.tokens))
             self.cache.release(request.document)
-        text = self._text(tokens, prompt)
+        text = self._text(tokens, prompt) + prompt.closing
         return Infill(
             text=text,
-            shown=bool(text) and confidence >= self.settings.min_confidence,
+            shown=text != prompt.closing and confidence >= self.settings.min_confidence,
             confidence=round(confidence, 4),
             steps=steps,
             prompt_tokens=len(prompt.tokens),

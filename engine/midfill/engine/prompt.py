@@ -47,8 +47,11 @@ class Prompt(NamedTuple):
     """The prompt, up to the cursor less the partial token before it."""
     partial: bytes
     """Text before the cursor that the first token on the canvas has to start with; empty if none."""
+    closing: str
+    """Line break that the fill has to end with, where the gap stands between two whole lines; empty elsewhere."""
     suffix: list[int]
-    """Tokens after the cursor, as many as could be pinned; an end-of-file token last if the file ends there."""
+    """Tokens after the fill, as many as could be pinned: the closing and the text after the cursor, with an
+    end-of-file token last if the file ends there."""
 
 
 class Template(Protocol):
@@ -132,7 +135,9 @@ class PromptBuilder:
         kept, partial = heal(self.tokenizer, before)
         frame = self.template.frame(language, after, self.tokenizer)
         tokens = [*frame, *kept] or [self.end_of_file]  # the causal mode needs one token to start from
-        return Prompt(tokens, partial, after)
+        closing = _closing(prefix, suffix)
+        # The closing is pinned, not quoted: the prompt must not change when the line's first letter is typed.
+        return Prompt(tokens, partial, closing, [*self.tokenizer.encode(closing), *after])
 
     def _suffix_window(self, suffix: str) -> list[int]:
         limits = self.limits
@@ -156,6 +161,13 @@ class PromptBuilder:
             if self.tokenizer.token_bytes[ids[index]].endswith(b"\n"):
                 return index + 1
         return cut
+
+
+def _closing(prefix: str, suffix: str) -> str:
+    """The line break of `prefix` if it ends with one and `suffix` starts a line that is not empty. Pure."""
+    if suffix[:1] in ("", "\r", "\n") or not prefix.endswith("\n"):
+        return ""
+    return "\r\n" if prefix.endswith("\r\n") else "\n"
 
 
 def _round_up(number: int, quantum: int) -> int:
