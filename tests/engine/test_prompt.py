@@ -145,7 +145,7 @@ def test_the_prompt_shows_the_text_next_to_the_cursor(
     suffix = suffix[data.draw(st.integers(0, len(suffix))) :]
     prompt = builder.build(prefix, suffix, "python")
     assert prefix.encode().endswith(shown_prefix(builder, prompt))
-    assert suffix.encode().startswith(nano.decode_bytes(prompt.suffix))
+    assert (prompt.closing + suffix).encode().startswith(nano.decode_bytes(prompt.suffix))
     assert len(prompt.tokens) <= LIMITS.prefix_tokens + LIMITS.suffix_tokens + MOST_MARKS
 
 
