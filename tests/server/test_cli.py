@@ -1,5 +1,6 @@
 """The real command in a subprocess, as a shell starts it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,15 @@ def test_a_mistake_is_told_in_one_line_with_exit_code_2(arguments: list[str], co
     assert result.stdout == ""
     assert result.stderr.startswith(complaint)
     assert result.stderr.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [COMMAND, "doctor", "--json"]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 def test_an_install_without_the_engine_extra_says_what_to_install() -> None:

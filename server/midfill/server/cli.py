@@ -4,6 +4,7 @@ The one place that knows both sides: it names the engine's commands by string, a
 that is called. So `midfill --help` costs no torch, and an install without the engine extra still starts.
 """
 
+import os
 import sys
 from importlib.metadata import version
 
@@ -39,6 +40,9 @@ def main() -> None:
         app()
     except MidfillError as error:
         sys.exit(_complain(str(error)))
+    except BrokenPipeError:  # `midfill fill … | head`: nobody reads on, and Python's own flush at exit would complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except ImportError as error:
         missing = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else error
         if missing.name is None or missing.name.partition(".")[0] == "midfill":
