@@ -3,10 +3,12 @@
 from collections.abc import Generator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.engine.small_model import small_model
 
 from midfill.engine.canvas import DenoiseSettings
+from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.prompt import PromptLimits
@@ -20,7 +22,9 @@ SETTINGS = InfillSettings(
     limits=PromptLimits(prefix_tokens=48, suffix_tokens=24, quantum_tokens=16),
     denoise=DenoiseSettings(max_steps=3, mark_pins_from_step=0),
     longest_canvas=32,
-    num_candidates=3,
+    longest_candidate=16,
+    num_lengths=6,
+    num_finalists=2,
     suffix_head=8,
 )
 SOURCE = Path(__file__).read_text(encoding="utf-8")
@@ -84,18 +88,19 @@ def test_a_partial_word_before_the_cursor_is_continued_not_repeated():
 
 def test_one_forward_pass_a_next_and_a_text_so_far_after_each():
     texts, answer = finish(infiller().fill(request("a = ", "\nb", max_tokens=16)))
-    assert len(texts) == 1 + answer.steps  # the prompt fits one chunk, the probe is the first step
+    assert len(texts) == 2 + answer.steps  # the prompt fits one chunk; the drafts are scored, too
     assert all(isinstance(text, str) for text in texts)
 
 
-def test_no_next_makes_two_forward_passes(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("max_tokens", [16, 80])
+def test_no_next_makes_two_forward_passes(max_tokens: int, monkeypatch: pytest.MonkeyPatch):
     passes: list[str] = []
     for mode in ("encode", "denoise"):
         run = getattr(MODEL, mode)
         monkeypatch.setattr(MODEL, mode, lambda *inputs, mode=mode, run=run: (passes.append(mode), run(*inputs))[1])
     engine = infiller()
     engine.cache.chunk_tokens = 20
-    filling, after_each = engine.fill(request(SOURCE[:300], SOURCE[340:])), [0]
+    filling, after_each = engine.fill(request(SOURCE[:300], SOURCE[340:], max_tokens)), [0]
     for _ in filling:
         after_each.append(len(passes))
     assert after_each == list(range(len(after_each)))
@@ -171,6 +176,30 @@ def test_a_committed_canvas_joins_the_prompt_of_the_next():
     assert len(committed) == len(prompt.tokens) + SETTINGS.longest_canvas
 
 
+def test_a_fill_longer_than_the_models_positions_is_refused():
+    with pytest.raises(InputError, match="max_tokens: wanted at most"):
+        infiller().complete(request("x = ", "\n", max_tokens=MODEL.config.max_position_embeddings))
+
+
+def test_a_failure_in_a_fill_does_not_lock_its_document(monkeypatch: pytest.MonkeyPatch):
+    engine = infiller()
+    asked = request(SOURCE[:300], SOURCE[340:], max_tokens=80)
+    with monkeypatch.context() as patch:
+        patch.setattr(MODEL, "denoise", _out_of_memory)
+        with pytest.raises(MemoryError):
+            engine.complete(asked)
+    assert without_times(engine.complete(asked)) == without_times(infiller().complete(asked))
+
+
+def _out_of_memory(*_: object) -> None:
+    raise MemoryError
+
+
+def test_a_sure_fill_is_shown():
+    sure = msgspec.structs.replace(SETTINGS, min_confidence=0.0)
+    assert Infiller(MODEL, TOKENIZER, sure).complete(request("x = ", "\n")).shown
+
+
 def test_an_unlikely_fill_is_not_shown():
     assert not infiller().complete(request("x = ", "\n")).shown
 
@@ -183,5 +212,5 @@ def test_a_fill_of_any_length_ends_within_it(max_tokens: int) -> None:
 
 
 def test_a_fill_between_whole_lines_ends_its_line():
-    answer = infiller().complete(request("x = 1\n", "y = 2\n"))
+    answer = infiller().complete(request("x = 1\n", "    y = 2\n"))
     assert answer.text.endswith("\n")

@@ -1,20 +1,23 @@
 """`midfill.engine.lengths`: which hole lengths are tried."""
 
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midfill.engine.lengths import most_probable, spread
+from midfill.engine.lengths import lengths_to_try
 
 
-def test_the_most_probable_lengths_come_in_order():
-    assert most_probable(torch.tensor([9.0, 1.0, 5.0, 4.0, 8.0]), count=3, shortest=1) == [2, 3, 4]
-
-
-@given(st.integers(1, 20), st.integers(0, 300), st.integers(1, 12))
-def test_spread_lengths_cover_the_range_without_repeats(shortest: int, more: int, count: int):
-    lengths = spread(shortest, shortest + more, count)
+@given(st.integers(1, 300), st.integers(2, 40))
+def test_lengths_rise_from_one_to_the_longest_within_the_count(longest: int, count: int):
+    lengths = lengths_to_try(longest, count)
     assert lengths == sorted(set(lengths))
-    assert lengths[0] == shortest
-    assert count == 1 or lengths[-1] == shortest + more
-    assert len(lengths) <= max(1, count)
+    assert lengths[0] == 1
+    assert lengths[-1] == longest
+    assert len(lengths) <= count
+
+
+def test_short_lengths_leave_no_gap():
+    assert lengths_to_try(24, 18) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 17, 19, 21, 24]
+
+
+def test_all_lengths_are_tried_where_they_are_few():
+    assert lengths_to_try(3, 18) == [1, 2, 3]

@@ -242,7 +242,8 @@ def test_half_of_a_templates_marks_is_not_enough(tmp_path: Path) -> None:
     ("prefix", "suffix", "closing"),
     [
         ("a = 1\n", "    b = 2\n", "\n"),
-        ("a = 1\r\n", "b = 2\r\n", "\r\n"),
+        ("a = 1\r\n", "\tb = 2\r\n", "\r\n"),
+        ("a = 1\n", "b = 2\n", ""),  # may be the rest of a line whose start is replaced
         ("a = 1\n", "\nb = 2\n", ""),  # an empty line: the cursor's own
         ("a = 1\n", "", ""),
         ("a = ", "b\n", ""),
@@ -258,6 +259,7 @@ def test_a_gap_between_whole_lines_is_closed_by_a_line_break(
 
 
 def test_the_closing_leaves_the_prompt_as_it_is(builder: PromptBuilder) -> None:
-    at_line_start = builder.build("a = 1\n", "b = 2\n", "python")
-    after_a_letter = builder.build("a = 1\nx", "b = 2\n", "python")
+    at_line_start = builder.build("a = 1\n", "  b = 2\n", "python")
+    after_a_letter = builder.build("a = 1\nx", "  b = 2\n", "python")
+    assert at_line_start.closing != after_a_letter.closing
     assert after_a_letter.tokens[: len(at_line_start.tokens)] == at_line_start.tokens

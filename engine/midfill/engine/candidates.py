@@ -1,22 +1,18 @@
 """Candidate fills: hole lengths side by side on small canvases that share one prompt, and the choice between them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from midfill.engine.canvas import Layout
 from midfill.engine.diffusion_gemma import DiffusionGemma
-from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
-from midfill.engine.lengths import most_probable
 from midfill.engine.prompt import Prompt
 from midfill.engine.scoring import continuation_log_probabilities
 from midfill.engine.settings import InfillSettings
 from midfill.engine.tokenizer import Tokenizer
-
-PROBE_ROWS = 3
-"""Noise draws whose length predictions are averaged."""
 
 
 class Vocabulary:
@@ -27,7 +23,7 @@ class Vocabulary:
         self.tokenizer, self.size = tokenizer, config.vocab_size
         self.pad, self.end_of_file = config.pad_token_id, config.eos_token_ids[0]
         self.end_mark = tokenizer.special("<|end|>")
-        spelled = [id for id, text in enumerate(tokenizer.token_bytes) if text and id < self.size]
+        spelled = [id for id, text in enumerate(tokenizer.token_bytes) if text]
         self.unwritable = self._all_but(spelled)
         """[V] bool: special tokens, and rows of the embedding that no text becomes."""
         endings = {self.pad, *config.eos_token_ids} | ({self.end_mark} if self.end_mark is not None else set())
@@ -44,53 +40,38 @@ class Vocabulary:
         return self._all_but(self.tokenizer.starting_with(partial)) if partial else None
 
 
-def candidates(prompt: Prompt, lengths: Sequence[int], vocabulary: Vocabulary, settings: InfillSettings) -> Layout:
+def lay_out(prompt: Prompt, lengths: Sequence[int], vocabulary: Vocabulary, settings: InfillSettings) -> Layout:
     """Canvases of one size, one a hole length, each hole followed by as much of the suffix as fits."""
     size = settings.canvas_size(max(lengths))
-    rows = [_row(length, prompt.suffix, size, vocabulary.pad) for length in lengths]
+    rows = [canvas_row(length, prompt.suffix, size, vocabulary.pad) for length in lengths]
     tokens = torch.tensor(rows, device=vocabulary.device)
     hole = torch.arange(size, device=vocabulary.device) < torch.tensor(lengths, device=vocabulary.device)[:, None]
     return Layout(tokens, hole, vocabulary.unwritable, vocabulary.not_starting_with(prompt.partial))
 
 
-def _row(hole: int, suffix: Sequence[int], size: int, pad: int) -> list[int]:
+def canvas_row(hole: int, suffix: Sequence[int], size: int, pad: int) -> list[int]:
+    """`size` tokens: a hole (of padding, for now), the suffix head, and padding where the suffix is shorter. Pure."""
     pinned = list(suffix[: size - hole])
     return [pad] * hole + pinned + [pad] * (size - hole - len(pinned))
 
 
-@torch.inference_mode()
-def probe(
-    model: DiffusionGemma,
-    slot: KVSlot,
-    prompt: Prompt,
-    vocabulary: Vocabulary,
-    settings: InfillSettings,
-    longest: int,
-    draws: Draws,
-) -> list[int]:
-    """The likeliest hole lengths up to `longest`: one pass over holes of pure noise, read for where they end.
+class Candidate(NamedTuple):
+    """A fill, and what the causal mode thinks of it."""
 
-    The end mark stands at one position only, so its probability there is that of the length. The padding behind it
-    says nothing more: those positions are padding together or text together.
-    """
-    assert vocabulary.end_mark is not None
-    hole = min(longest + 1, settings.longest_hole)
-    layout = candidates(prompt, [hole] * PROBE_ROWS, vocabulary, settings)
-    canvas = torch.where(layout.hole, draws.noise(layout.tokens.shape, vocabulary.size), layout.tokens)
-    marks = model.embed(layout.tokens) * ~layout.hole[..., None]
-    positions = torch.arange(len(slot.tokens), len(slot.tokens) + canvas.shape[1], device=vocabulary.device)
-    hidden = model.denoise(canvas, positions, marks, slot.attend_canvas)[:, :hole]
-    is_end = model.logits(hidden).softmax(dim=-1)[..., vocabulary.end_mark].mean(dim=0)
-    return most_probable(is_end, settings.num_candidates, shortest=1)
+    tokens: list[int]
+    score: float
+    """Log-probability of fill and suffix head, summed: the suffix is the same text behind each fill."""
+    confidence: float
+    """Geometric mean probability of the fill's tokens."""
 
 
-def choose(
+def scored(
     model: DiffusionGemma, slot: KVSlot, fills: Sequence[list[int]], suffix_head: Sequence[int]
-) -> tuple[list[int], float]:
-    """The fill with the highest causal log-probability of fill and suffix head, summed, and its confidence.
-
-    Summed, not averaged: the suffix is the same text in each hypothesis, and a mean would favour long fills.
-    """
-    scored = continuation_log_probabilities(model, slot, [[*fill, *suffix_head] for fill in fills])
-    best = int(torch.stack([each.sum() for each in scored]).argmax())
-    return fills[best], float(scored[best][: max(1, len(fills[best]))].mean().exp())
+) -> list[Candidate]:
+    """The fills as candidates, best first; one causal pass."""
+    found = continuation_log_probabilities(model, slot, [[*fill, *suffix_head] for fill in fills])
+    candidates = [
+        Candidate(fill, float(each.sum()), float(each[: max(1, len(fill))].mean().exp()))
+        for fill, each in zip(fills, found, strict=True)
+    ]
+    return sorted(candidates, key=lambda candidate: candidate.score, reverse=True)

@@ -111,14 +111,16 @@ class _Denoiser:
         tokens, hole = self.layout.tokens[rows], self.layout.hole[rows]
         hidden = self.model.denoise(self.noisy, self.positions, self.soft, self.slot.attend_canvas)
         logits = self._scaled_logits(hidden[hole], hole, step)
-        probabilities = logits.softmax(dim=-1)
+        log_probabilities = logits.log_softmax(dim=-1)
+        probabilities = log_probabilities.exp()
         drawn = self.draws.sample(probabilities)
-        entropies = torch.zeros(hole.shape, device=hole.device).masked_scatter(hole, entropy(logits))
+        entropies = torch.zeros(hole.shape, device=hole.device).masked_scatter(hole, entropy(log_probabilities))
         least_share = (step + 1) / settings.max_steps if settings.is_paced else 0.0
         accepted = accept_mask(entropies, hole, settings.entropy_bound, least_share)
         kept = torch.where(accepted, tokens.masked_scatter(hole, drawn), self._noise(tokens))
         self.noisy = torch.where(hole, kept, tokens)
-        self.soft = self._soft_embedding(probabilities, hole, step + 1)
+        is_last = step + 1 == settings.max_steps
+        self.soft = None if is_last else self._soft_embedding(probabilities, hole, step + 1)
         best = tokens.masked_scatter(hole, logits.argmax(dim=-1))
         settled = self._settled(best, entropies, hole)
         self.latest = Canvas(
@@ -166,5 +168,4 @@ class _Denoiser:
         going = ~settled
         self.active = self.active[going]
         self.noisy = self.noisy[going]
-        assert self.soft is not None
-        self.soft = self.soft[going]
+        self.soft = None if self.soft is None else self.soft[going]

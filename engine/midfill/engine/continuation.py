@@ -4,7 +4,7 @@ from collections.abc import Generator, Sequence
 
 import torch
 
-from midfill.engine.candidates import Vocabulary
+from midfill.engine.candidates import Vocabulary, canvas_row
 from midfill.engine.canvas import Canvas, Layout, decode
 from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
@@ -60,11 +60,8 @@ def _layout(
 ) -> Layout:
     """One canvas whose hole may end early: with the end mark, or with the end of the file where there is none."""
     size = settings.canvas_size(hole) if suffix else hole
-    pinned = list(suffix[: size - hole])
-    row = [vocabulary.pad] * hole + pinned + [vocabulary.pad] * (size - hole - len(pinned))
-    tokens = torch.tensor([row], device=vocabulary.device)
     return Layout(
-        tokens,
+        torch.tensor([canvas_row(hole, suffix, size, vocabulary.pad)], device=vocabulary.device),
         (torch.arange(size, device=vocabulary.device) < hole)[None],
         vocabulary.unwritable & ~vocabulary.ending,
         vocabulary.not_starting_with(partial),

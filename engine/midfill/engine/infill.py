@@ -6,13 +6,16 @@ Everything is one generator, and one `next()` is one forward pass: a caller may 
 import time
 from collections.abc import Generator, Sequence
 
-from midfill.engine.candidates import Vocabulary, candidates, choose, probe
-from midfill.engine.canvas import decode
+import msgspec
+
+from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
+from midfill.engine.canvas import DenoiseSettings, decode
 from midfill.engine.continuation import fill_long
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
+from midfill.engine.errors import InputError
 from midfill.engine.kv import KVSlot
-from midfill.engine.lengths import spread
+from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt, PromptBuilder, template_for
 from midfill.engine.settings import InfillSettings
@@ -42,23 +45,30 @@ class Infiller:
                 return end.value
 
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
-        """Yields the text so far after each forward pass; returns the answer. Closing it leaves the cache valid."""
+        """Yields the text so far after each forward pass; returns the answer. Closing it leaves the cache valid.
+
+        Raises `InputError` if prompt and fill are more than the model's positions.
+        """
         started = time.perf_counter()
         prompt = self.prompts.build(request.prefix, request.suffix, request.language)
+        positions = self.model.config.max_position_embeddings
+        if len(prompt.tokens) + request.max_tokens + self.settings.longest_canvas > positions:
+            most = positions - len(prompt.tokens) - self.settings.longest_canvas
+            raise InputError("max_tokens", f"at most {most} for this model", request.max_tokens)
         cached = self.cache.cached_tokens(request.document, prompt.tokens)
         slot = yield from _silently(self.cache.prefill(request.document, prompt.tokens))
         prefilled = time.perf_counter()
         try:
             draws = Draws(request.seed, slot.device)
-            tokens, confidence, steps = yield from self._search(slot, prompt, request.max_tokens, draws)
+            best, steps = yield from self._search(slot, prompt, request.max_tokens, draws)
         finally:
-            slot.trim(len(prompt.tokens))
+            slot.trim(min(len(prompt.tokens), len(slot.tokens)))
             self.cache.release(request.document)
-        text = self._text(tokens, prompt) + prompt.closing
+        text = self._text(best.tokens, prompt)
         return Infill(
             text=text,
-            shown=text != prompt.closing and confidence >= self.settings.min_confidence,
-            confidence=round(confidence, 4),
+            shown=text != prompt.closing and best.confidence >= self.settings.min_confidence,
+            confidence=round(best.confidence, 4),
             steps=steps,
             prompt_tokens=len(prompt.tokens),
             cached_tokens=cached,
@@ -68,31 +78,41 @@ class Infiller:
 
     def _search(
         self, slot: KVSlot, prompt: Prompt, max_tokens: int, draws: Draws
-    ) -> Generator[str, None, tuple[list[int], float, int]]:
-        """The best fill's tokens, its confidence and the denoise steps that it took."""
-        settings, steps = self.settings, 0
+    ) -> Generator[str, None, tuple[Candidate, int]]:
+        """The best fill, and the denoise steps that it took.
+
+        Many lengths are drafted in one step; the causal mode's favourites are denoised to the end, and it chooses
+        between those and their drafts.
+        """
+        settings = self.settings
         if max_tokens > settings.longest_canvas:
             return (yield from self._long(slot, prompt, max_tokens, draws))
-        longest = min(max_tokens, settings.longest_hole)
-        if self.vocabulary.end_mark is None:
-            lengths = spread(1, longest, settings.num_candidates)
-        else:
-            lengths = probe(self.model, slot, prompt, self.vocabulary, settings, longest, draws)
-            steps += 1
-            yield ""
-        layout = candidates(prompt, lengths, self.vocabulary, settings)
+        lengths = lengths_to_try(min(max_tokens, settings.longest_candidate), settings.num_lengths)
+        one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
+        drafts, _ = yield from self._denoise(slot, prompt, lengths, one_step, draws)
+        finalists = self._score(slot, prompt, drafts)[: settings.num_finalists]
+        yield self._text(finalists[0].tokens, prompt)
+        lengths = [len(candidate.tokens) for candidate in finalists]
+        fills, steps = yield from self._denoise(slot, prompt, lengths, settings.denoise, draws)
+        best = max(*finalists, *self._score(slot, prompt, fills), key=lambda candidate: candidate.score)
+        return best, 1 + steps
+
+    def _denoise(
+        self, slot: KVSlot, prompt: Prompt, lengths: Sequence[int], settings: DenoiseSettings, draws: Draws
+    ) -> Generator[str, None, tuple[list[list[int]], int]]:
+        """A fill of each length, and the steps taken. The text so far is the surest row's."""
+        layout = lay_out(prompt, lengths, self.vocabulary, self.settings)
         canvas = None
-        for canvas in decode(self.model, slot, layout, settings.denoise, draws):
+        for canvas in decode(self.model, slot, layout, settings, draws):
             surest = int(canvas.entropies.sum(dim=-1).argmin())
             yield self._text(canvas.tokens[surest, : lengths[surest]].tolist(), prompt)
         assert canvas is not None
         fills = [row[:length].tolist() for row, length in zip(canvas.tokens, lengths, strict=True)]
-        tokens, confidence = choose(self.model, slot, fills, prompt.suffix[: settings.suffix_head])
-        return tokens, confidence, steps + canvas.step
+        return fills, canvas.step
 
     def _long(
         self, slot: KVSlot, prompt: Prompt, max_tokens: int, draws: Draws
-    ) -> Generator[str, None, tuple[list[int], float, int]]:
+    ) -> Generator[str, None, tuple[Candidate, int]]:
         """A fill over several canvases; what `_search` gives."""
         writing = fill_long(self.cache, slot, prompt, self.vocabulary, self.settings, max_tokens, draws)
         tokens, steps = [], 0
@@ -100,12 +120,16 @@ class Infiller:
             yield self._text(tokens, prompt)
         slot.trim(len(prompt.tokens) - 1)
         self.cache.encode(slot, prompt.tokens[-1:])
-        _, confidence = choose(self.model, slot, [tokens], prompt.suffix[: self.settings.suffix_head])
-        return tokens, confidence, steps
+        yield self._text(tokens, prompt)
+        return self._score(slot, prompt, [tokens])[0], steps
+
+    def _score(self, slot: KVSlot, prompt: Prompt, fills: Sequence[list[int]]) -> list[Candidate]:
+        return scored(self.model, slot, fills, prompt.suffix[: self.settings.suffix_head])
 
     def _text(self, tokens: Sequence[int], prompt: Prompt) -> str:
         """What the tokens add after the cursor: their text less the partial bytes that stood there already."""
-        return self.tokenizer.decode_bytes(tokens)[len(prompt.partial) :].decode("utf-8", errors="ignore")
+        fresh = self.tokenizer.decode_bytes(tokens)[len(prompt.partial) :]
+        return fresh.decode("utf-8", errors="ignore") + prompt.closing
 
 
 def _silently(prefill: Generator[None, None, KVSlot]) -> Generator[str, None, KVSlot]:

@@ -1,17 +1,16 @@
-"""How long the hole should be: the dominant error of diffusion infill. Proposed here, chosen by `scoring`."""
-
-from torch import Tensor
+"""How long the hole should be: the dominant error of diffusion infill. Lengths are tried side by side, and scored."""
 
 
-def most_probable(scores: Tensor, count: int, shortest: int) -> list[int]:
-    """The `count` lengths of highest score that are `shortest` or more, in ascending order. Pure."""
-    order = scores[shortest:].argsort(descending=True)[:count]
-    return sorted(int(index) + shortest for index in order)
+def lengths_to_try(longest: int, count: int) -> list[int]:
+    """At most `count` hole lengths up to `longest`: each of the short ones, then ever fewer of the long. Pure.
 
-
-def spread(shortest: int, longest: int, count: int) -> list[int]:
-    """`count` lengths or fewer from `shortest` to `longest`, closer together where they are short. Pure."""
-    if longest <= shortest:
-        return [shortest]
-    ratio = (longest / shortest) ** (1 / max(1, count - 1))
-    return sorted({round(shortest * ratio**index) for index in range(count)})
+    Two thirds of them are 1, 2, 3, …; the rest grow by a constant factor and end with `longest`.
+    """
+    assert longest > 0
+    assert count > 0
+    if longest <= count:
+        return list(range(1, longest + 1))
+    dense = max(1, 2 * count // 3)
+    sparse = count - dense
+    growth = (longest / dense) ** (1 / sparse) if sparse else 1.0
+    return sorted({*range(1, dense + 1), *(round(dense * growth**step) for step in range(1, sparse + 1))})

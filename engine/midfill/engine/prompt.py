@@ -164,8 +164,11 @@ class PromptBuilder:
 
 
 def _closing(prefix: str, suffix: str) -> str:
-    """The line break of `prefix` if it ends with one and `suffix` starts a line that is not empty. Pure."""
-    if suffix[:1] in ("", "\r", "\n") or not prefix.endswith("\n"):
+    """The line break of `prefix` if it ends with one and `suffix` starts with an indented line. Pure.
+
+    Only indentation shows that a whole line follows: other text may be the rest of a line whose start is replaced.
+    """
+    if not prefix.endswith("\n") or not suffix.startswith(("  ", "\t")) or not suffix.strip():
         return ""
     return "\r\n" if prefix.endswith("\r\n") else "\n"
 

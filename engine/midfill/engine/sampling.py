@@ -12,9 +12,9 @@ def temperature(step: int, num_steps: int, t_min: float, t_max: float) -> float:
     return t_min + (t_max - t_min) * (num_steps - step) / num_steps
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """Entropy in nats of each row: [..., V] float32 -> [...]. Tokens of probability 0 add nothing."""
-    return torch.special.entr(logits.softmax(dim=-1)).sum(dim=-1)
+def entropy(log_probabilities: Tensor) -> Tensor:
+    """Entropy in nats of each row: finite log-probabilities [..., V] float32 -> [...]."""
+    return -torch.linalg.vecdot(log_probabilities.exp(), log_probabilities)
 
 
 def accept_mask(entropies: Tensor, hole: Tensor, entropy_bound: float, least_share: float = 0.0) -> Tensor:

@@ -7,7 +7,7 @@ from midfill.engine.generation_defaults import GenerationDefaults
 from midfill.engine.prompt import PromptLimits
 from midfill.engine.tokenizer import Tokenizer
 
-CANVAS_SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256)
+CANVAS_SIZES = (16, 24, 32, 40, 48, 64, 96, 128, 192, 256)
 
 
 class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,8 +17,12 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     denoise: DenoiseSettings
     longest_canvas: int
     """Positions; larger fills go canvas after canvas."""
-    num_candidates: int
-    """Hole lengths that are denoised side by side."""
+    longest_candidate: int
+    """Tokens; longer holes are not guessed at on one canvas."""
+    num_lengths: int
+    """Hole lengths that are drafted side by side, in one step."""
+    num_finalists: int
+    """Drafts that are denoised to the end."""
     suffix_head: int
     """Suffix tokens pinned behind the longest hole, and those scored together with each candidate."""
     min_confidence: float = 0.15
@@ -42,13 +46,17 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
             limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64),
             denoise=generation.denoise_settings(mark_pins_from_step=0),
             longest_canvas=canvas_length,
-            num_candidates=8,
+            longest_candidate=min(24, canvas_length - suffix_head),
+            num_lengths=18,
+            num_finalists=3,
             suffix_head=suffix_head,
         )
     return InfillSettings(
         limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256),
         denoise=generation.denoise_settings(mark_pins_from_step=1),
         longest_canvas=canvas_length,
-        num_candidates=6,
+        longest_candidate=canvas_length - suffix_head,
+        num_lengths=16,
+        num_finalists=4,
         suffix_head=suffix_head,
     )
