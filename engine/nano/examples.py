@@ -1,7 +1,8 @@
-"""Training examples of nano: documents cut into the prompt and the canvases that the engine will show the model.
+"""Training examples of nano: documents cut into a prompt and canvases, laid out as the engine will lay them out.
 
 The stream is what the causal mode reads: `<bos> language <|suffix|> suffix window <|prefix|> prefix window`, then the
-middle and the first tokens of the suffix. A canvas stands at a hole of that document: `hole | suffix head`.
+middle and the first tokens of the suffix. A canvas stands at a hole of that document: `hole | suffix head`. Only the
+first canvas's suffix goes on in the suffix window; the others stand at earlier holes, for more to learn from a stream.
 """
 
 from pathlib import Path

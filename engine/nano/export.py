@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import torch
+from contamination import WORK
 from safetensors import safe_open
 from safetensors.torch import save_file
 from shapes import config_json
 from torch import Tensor
+from train_tokenizer import DEFAULT_OUT
 
 SHARD_BYTES = 15 << 20
 """No file of the package passes 16 MB."""
@@ -76,10 +78,14 @@ def _write(path: Path, content: object) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", default="M24" if torch.cuda.is_available() else "S8")
-    parser.add_argument("--work", type=Path, default=Path(".nano"))
-    parser.add_argument("--out", type=Path, default=Path("engine/midfill/engine/models/nano"))
+    parser.add_argument("--shape", help="by default the largest that was trained")
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT.parent)
     arguments = parser.parse_args()
+    trained = [s for s in ("M24", "S8") if (arguments.work / f"{s}.checkpoint.safetensors").exists()]
+    if not (arguments.shape or trained):
+        parser.error(f"no checkpoint in {arguments.work}: run train.py first")
+    arguments.shape = arguments.shape or trained[0]
     export(arguments.work / f"{arguments.shape}.checkpoint.safetensors", arguments.shape, arguments.out)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
+from contamination import WORK
 from examples import Corpus, Examples
 from losses import Batch, losses
 from safetensors import safe_open
@@ -23,6 +24,7 @@ from safetensors.torch import save_file
 from shapes import config_json
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from train_tokenizer import DEFAULT_OUT
 
 from midfill.engine.config import parse_config
 from midfill.engine.diffusion_gemma import DiffusionGemma
@@ -153,29 +155,23 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
     compile_layers(model)
     optimizer.publish()
     checkpoint = arguments.work / f"{arguments.shape}.checkpoint.safetensors"
-    step, spent, tokens = _resume(checkpoint, optimizer)
+    curve = Curve(arguments.work / f"{arguments.shape}.curve.jsonl")
+    step, spent_s, tokens = _resume(checkpoint, optimizer)
+    if rank == 0:
+        curve.cut_after(step)
     examples = Examples(Corpus(arguments.work, "train", newline[0]), np.random.default_rng([step, rank]))
     held_out = Corpus(arguments.work, "val", newline[0])
     generator = torch.Generator().manual_seed(step * 64 + rank)
-    curve = arguments.work / f"{arguments.shape}.curve.jsonl"
     smooth: Tensor | None = None
-    started = last = time.monotonic()
+    started = saved = time.monotonic()
     while True:
-        share = _agree((spent + time.monotonic() - started) / arguments.seconds, workers)
-        save = time.monotonic() - last > arguments.save_every if rank == 0 else False
-        if rank == 0 and (save or share >= 1):
+        elapsed_s = spent_s + time.monotonic() - started
+        share = _agree(elapsed_s / arguments.seconds, workers)
+        if rank == 0 and (share >= 1 or time.monotonic() - saved > arguments.save_every_s):
             denoising, causal = validate(model, held_out)
-            elapsed = spent + time.monotonic() - started
-            _save(checkpoint, optimizer, step, elapsed, tokens)
-            entry = {
-                "step": step,
-                "seconds": round(elapsed),
-                "tokens": tokens,
-                "val_denoising": denoising,
-                "val_causal": causal,
-            }
-            _append(curve, entry)
-            last = time.monotonic()
+            _save(checkpoint, optimizer, step, elapsed_s, tokens)
+            curve.add(step, elapsed_s, tokens, val_denoising=denoising, val_causal=causal)
+            saved = time.monotonic()
         if share >= 1:
             return
         batch = batches(examples, arguments.documents, share).to(device)
@@ -187,15 +183,28 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
         now = torch.stack((denoising.detach(), causal.detach())).cpu()
         smooth = now if smooth is None else smooth * 0.97 + now * 0.03
         if rank == 0 and step % 20 == 0:
-            elapsed = spent + time.monotonic() - started
-            entry = {
-                "step": step,
-                "seconds": round(elapsed),
-                "tokens": tokens,
-                "denoising": float(smooth[0]),
-                "causal": float(smooth[1]),
-            }
-            _append(curve, entry)
+            curve.add(step, elapsed_s, tokens, denoising=float(smooth[0]), causal=float(smooth[1]))
+
+
+class Curve:
+    """The loss curve, a JSON line an entry, in the log as well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, step: int, elapsed_s: float, tokens: int, **losses: float) -> None:
+        """Appends the losses [nats] after `step`."""
+        entry = {"step": step, "seconds": round(elapsed_s), "tokens": tokens}
+        entry |= {name: round(value, 4) for name, value in losses.items()}
+        log.info("%s", entry)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def cut_after(self, step: int) -> None:
+        """Drops what a run wrote after `step`, its last checkpoint: the resumed run writes it again."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
 def _agree(share: float, workers: int) -> float:
@@ -206,17 +215,10 @@ def _agree(share: float, workers: int) -> float:
     return float(value)
 
 
-def _append(curve: Path, entry: dict[str, float]) -> None:
-    entry = {key: round(value, 4) for key, value in entry.items()}
-    log.info("%s", entry)
-    with curve.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
-
-
-def _save(path: Path, optimizer: Optimizer, step: int, spent: float, tokens: int) -> None:
+def _save(path: Path, optimizer: Optimizer, step: int, spent_s: float, tokens: int) -> None:
     """Atomic: an interruption leaves the older checkpoint."""
     fresh = path.with_suffix(".new")
-    metadata = {"step": str(step), "seconds": str(spent), "tokens": str(tokens)}
+    metadata = {"step": str(step), "seconds": str(spent_s), "tokens": str(tokens)}
     save_file({name: tensor.contiguous() for name, tensor in optimizer.tensors()}, fresh, metadata)
     fresh.replace(path)
 
@@ -239,9 +241,9 @@ def main() -> None:
         "--seconds", type=float, default=7200, help="wall time of the whole run, resumed parts included"
     )
     parser.add_argument("--documents", type=int, default=8, help="streams of 256 tokens a worker and step")
-    parser.add_argument("--save-every", type=float, default=300, help="seconds between checkpoints")
-    parser.add_argument("--work", type=Path, default=Path(".nano"))
-    parser.add_argument("--tokenizer", type=Path, default=Path("engine/midfill/engine/models/nano/tokenizer.json"))
+    parser.add_argument("--save-every-s", type=float, default=300, help="seconds between checkpoints")
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--tokenizer", type=Path, default=DEFAULT_OUT)
     arguments = parser.parse_args()
     rank, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format="%(asctime)s %(message)s")

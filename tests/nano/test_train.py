@@ -1,12 +1,13 @@
 """`engine/nano/train.py` and `export.py`: a run resumes where it stopped, and what it leaves is a checkpoint."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from export import SHARD_BYTES, export
-from train import Optimizer, _resume, _save, new_model, rate_scale
+from train import Curve, Optimizer, _resume, _save, new_model, rate_scale
 
 from midfill.engine.checkpoint import load
 from midfill.engine.installed import embedded_model
@@ -28,7 +29,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     optimizer = Optimizer(new_model("S8", 8192).bfloat16())
     stepped(optimizer, range(2))
-    _save(path, optimizer, step=2, spent=9.5, tokens=77)
+    _save(path, optimizer, step=2, spent_s=9.5, tokens=77)
     return path
 
 
@@ -64,3 +65,14 @@ def test_the_exported_directory_loads_and_its_files_are_small(checkpoint: Path, 
 def test_the_learning_rate_warms_up_stays_and_falls():
     shares = [0.0, 0.005, 0.01, 0.5, 0.75, 1.0]
     assert [round(rate_scale(share), 3) for share in shares] == [0.02, 0.52, 1.0, 1.0, 0.5, 0.02]
+
+
+def test_a_resumed_run_rewrites_the_curve_after_its_checkpoint(tmp_path: Path):
+    curve = Curve(tmp_path / "curve.jsonl")
+    curve.cut_after(0)
+    for step in (20, 40, 60):
+        curve.add(step, step / 2, 100 * step, causal=3.0)
+    curve.cut_after(40)
+    curve.add(60, 31.0, 6000, causal=2.9)
+    entries = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
+    assert [(entry["step"], entry["causal"]) for entry in entries] == [(20, 3.0), (40, 3.0), (60, 2.9)]
