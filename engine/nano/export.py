@@ -18,7 +18,7 @@ SHARD_BYTES = 15 << 20
 GENERATION = {
     "_from_model_config": False,
     "max_new_tokens": 64,
-    "max_denoising_steps": 6,
+    "max_denoising_steps": 4,
     "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": 0.1},
     "t_min": 0.4,
     "t_max": 0.8,

@@ -23,7 +23,9 @@ SETTINGS = InfillSettings(
     longest_candidate=16,
     num_lengths=6,
     num_finalists=2,
+    num_draws=2,
     suffix_head=8,
+    scored_suffix=8,
 )
 
 

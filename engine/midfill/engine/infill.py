@@ -92,7 +92,7 @@ class Infiller:
         drafts, _ = yield from self._denoise(slot, prompt, lengths, one_step, draws)
         finalists = self._score(slot, prompt, drafts)[: settings.num_finalists]
         yield self._text(finalists[0].tokens, prompt)
-        lengths = [len(candidate.tokens) for candidate in finalists]
+        lengths = [len(candidate.tokens) for candidate in finalists for _ in range(settings.num_draws)]
         fills, steps = yield from self._denoise(slot, prompt, lengths, settings.denoise, draws)
         best = max(*finalists, *self._score(slot, prompt, fills), key=lambda candidate: candidate.score)
         return best, 1 + steps
@@ -124,7 +124,7 @@ class Infiller:
         return self._score(slot, prompt, [tokens])[0], steps
 
     def _score(self, slot: KVSlot, prompt: Prompt, fills: Sequence[list[int]]) -> list[Candidate]:
-        return scored(self.model, slot, fills, prompt.suffix[: self.settings.suffix_head])
+        return scored(self.model, slot, fills, prompt.suffix[: self.settings.scored_suffix])
 
     def _text(self, tokens: Sequence[int], prompt: Prompt) -> str:
         """What the tokens add after the cursor: their text less the partial bytes that stood there already."""

@@ -23,8 +23,12 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Hole lengths that are drafted side by side, in one step."""
     num_finalists: int
     """Drafts that are denoised to the end."""
+    num_draws: int
+    """Times that each of their lengths is denoised, from other noise."""
     suffix_head: int
-    """Suffix tokens pinned behind the longest hole, and those scored together with each candidate."""
+    """Suffix tokens pinned behind the longest hole."""
+    scored_suffix: int
+    """Suffix tokens whose probability counts in a candidate's score."""
     min_confidence: float = 0.15
     """Less sure fills are not shown."""
 
@@ -48,8 +52,10 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
             longest_canvas=canvas_length,
             longest_candidate=min(24, canvas_length - suffix_head),
             num_lengths=18,
-            num_finalists=3,
+            num_finalists=4,
+            num_draws=2,
             suffix_head=suffix_head,
+            scored_suffix=4,
         )
     return InfillSettings(
         limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256),
@@ -58,5 +64,7 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
         longest_candidate=canvas_length - suffix_head,
         num_lengths=16,
         num_finalists=4,
+        num_draws=1,
         suffix_head=suffix_head,
+        scored_suffix=16,
     )
