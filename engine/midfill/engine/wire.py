@@ -15,6 +15,7 @@ class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     language: str | None = None
     """LSP language identifier, such as `python`; None if unknown."""
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 64
+    """The longest fill. One canvas holds the likely ones; more than it holds is written canvas after canvas."""
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 
