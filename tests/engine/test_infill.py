@@ -197,6 +197,12 @@ def _out_of_memory(*_: object) -> None:
     raise MemoryError
 
 
+def test_a_fill_adds_more_than_white_space_where_any_candidate_does():
+    for prefix in ("x = retu", "x =    ", "def f():\n    ", "a.b"):
+        for seed in range(4):
+            assert infiller().complete(request(prefix, "\n", seed=seed)).text.strip()
+
+
 def test_a_sure_fill_is_shown():
     sure = msgspec.structs.replace(SETTINGS, min_confidence=0.0)
     assert Infiller(MODEL, TOKENIZER, sure).complete(request("x = ", "\n")).shown

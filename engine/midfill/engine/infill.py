@@ -90,12 +90,12 @@ class Infiller:
         lengths = lengths_to_try(min(max_tokens, settings.longest_candidate), settings.num_lengths)
         one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
         drafts, _ = yield from self._denoise(slot, prompt, lengths, one_step, draws)
-        finalists = self._score(slot, prompt, drafts)[: settings.num_finalists]
+        finalists = self._useful(self._score(slot, prompt, drafts), prompt)[: settings.num_finalists]
         yield self._text(finalists[0].tokens, prompt)
         lengths = [len(candidate.tokens) for candidate in finalists for _ in range(settings.num_draws)]
         fills, steps = yield from self._denoise(slot, prompt, lengths, settings.denoise, draws)
-        best = max(*finalists, *self._score(slot, prompt, fills), key=lambda candidate: candidate.score)
-        return best, 1 + steps
+        chosen_from = self._useful([*finalists, *self._score(slot, prompt, fills)], prompt)
+        return max(chosen_from, key=lambda candidate: candidate.score), 1 + steps
 
     def _denoise(
         self, slot: KVSlot, prompt: Prompt, lengths: Sequence[int], settings: DenoiseSettings, draws: Draws
@@ -125,6 +125,10 @@ class Infiller:
 
     def _score(self, slot: KVSlot, prompt: Prompt, fills: Sequence[list[int]]) -> list[Candidate]:
         return scored(self.model, slot, fills, prompt.suffix[: self.settings.scored_suffix])
+
+    def _useful(self, candidates: list[Candidate], prompt: Prompt) -> list[Candidate]:
+        """Those that add more than white space, as what stands before the cursor is probable as it is; else all."""
+        return [one for one in candidates if self._text(one.tokens, prompt).strip()] or candidates
 
     def _text(self, tokens: Sequence[int], prompt: Prompt) -> str:
         """What the tokens add after the cursor: their text less the partial bytes that stood there already."""
