@@ -74,7 +74,8 @@ def builder_of(tokenizer: Tokenizer) -> PromptBuilder:
 
 def window(builder: PromptBuilder, prompt: Prompt) -> list[int]:
     """The prefix window, less the partial token: the prompt's tokens after all marks."""
-    return prompt.tokens[len(builder.template.frame("python", prompt.suffix, builder.tokenizer)) :]
+    quoted = prompt.suffix[len(builder.tokenizer.encode(prompt.closing)) :]
+    return prompt.tokens[len(builder.template.frame("python", quoted, builder.tokenizer)) :]
 
 
 def shown_prefix(builder: PromptBuilder, prompt: Prompt) -> bytes:
@@ -168,7 +169,8 @@ def test_an_empty_side_is_no_obstacle(builder: PromptBuilder, prefix: str, suffi
     prompt = builder.build(prefix, suffix, None)
     assert prompt.tokens
     assert shown_prefix(builder, builder.build(prefix, suffix, "python")) == prefix.encode()
-    assert prompt.suffix == [*builder.tokenizer.encode(suffix), END_OF_FILE]
+    encoded = [*builder.tokenizer.encode(prompt.closing), *builder.tokenizer.encode(suffix)]
+    assert prompt.suffix == [*encoded, END_OF_FILE]
 
 
 @given(cursor=st.integers(0, 3_000))
@@ -245,12 +247,12 @@ def test_half_of_a_templates_marks_is_not_enough(tmp_path: Path) -> None:
         ("a = 1\r\n", "\tb = 2\r\n", "\r\n"),
         ("a = 1\n", "b = 2\n", ""),  # may be the rest of a line whose start is replaced
         ("a = 1\n", "\nb = 2\n", ""),  # an empty line: the cursor's own
-        ("a = 1\n", "", ""),
+        ("a = 1\n", "", "\n"),  # a file that ended with a line break goes on ending with one
         ("a = ", "b\n", ""),
         ("", "b\n", ""),
     ],
 )
-def test_a_gap_between_whole_lines_is_closed_by_a_line_break(
+def test_a_gap_of_whole_lines_is_closed_by_a_line_break(
     builder: PromptBuilder, prefix: str, suffix: str, closing: str
 ) -> None:
     prompt = builder.build(prefix, suffix, "python")

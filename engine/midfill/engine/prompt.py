@@ -48,7 +48,7 @@ class Prompt(NamedTuple):
     partial: bytes
     """Text before the cursor that the first token on the canvas has to start with; empty if none."""
     closing: str
-    """Line break that the fill has to end with, where the gap stands between two whole lines; empty elsewhere."""
+    """Line break that the fill has to end with, where the gap is of whole lines; empty elsewhere."""
     suffix: list[int]
     """Tokens after the fill, as many as could be pinned: the closing and the text after the cursor, with an
     end-of-file token last if the file ends there."""
@@ -164,11 +164,12 @@ class PromptBuilder:
 
 
 def _closing(prefix: str, suffix: str) -> str:
-    """The line break of `prefix` if it ends with one and `suffix` starts with an indented line. Pure.
+    """The line break of `prefix` if it ends with one and a whole line or the end of the file follows. Pure.
 
     Only indentation shows that a whole line follows: other text may be the rest of a line whose start is replaced.
     """
-    if not prefix.endswith("\n") or not suffix.startswith(("  ", "\t")) or not suffix.strip():
+    is_between = suffix.startswith(("  ", "\t")) and suffix.strip()
+    if not prefix.endswith("\n") or not (is_between or not suffix):
         return ""
     return "\r\n" if prefix.endswith("\r\n") else "\n"
 
