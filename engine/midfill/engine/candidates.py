@@ -62,7 +62,7 @@ class Candidate(NamedTuple):
     score: float
     """Log-probability of fill and suffix head, summed: the suffix is the same text behind each fill."""
     confidence: float
-    """Geometric mean probability of the fill's tokens."""
+    """Geometric mean probability of the tokens of fill and suffix head."""
 
 
 def scored(
@@ -71,7 +71,6 @@ def scored(
     """The fills as candidates, best first; one causal pass."""
     found = continuation_log_probabilities(model, slot, [[*fill, *suffix_head] for fill in fills])
     candidates = [
-        Candidate(fill, float(each.sum()), float(each[: max(1, len(fill))].mean().exp()))
-        for fill, each in zip(fills, found, strict=True)
+        Candidate(fill, float(each.sum()), float(each.mean().exp())) for fill, each in zip(fills, found, strict=True)
     ]
     return sorted(candidates, key=lambda candidate: candidate.score, reverse=True)

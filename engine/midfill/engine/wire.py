@@ -26,7 +26,7 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     shown: bool
     """Whether an editor would show it: false for an empty or an unlikely fill."""
     confidence: float
-    """Geometric mean probability of the fill's tokens by the causal mode, for an empty fill that of the next token."""
+    """Geometric mean probability, by the causal mode, of the fill's tokens and the few after it: 0 to 1."""
     steps: int
     """Denoise steps: forward passes over the canvas."""
     prompt_tokens: int

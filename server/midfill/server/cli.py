@@ -37,7 +37,10 @@ app.command("midfill.engine.commands.doctor:doctor", help="Say what this machine
 def main() -> None:
     """Run the command that `sys.argv` names. What the user can mend: exit code 2, one line on stderr."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone away is expected, not at Python's exit
     except MidfillError as error:
         sys.exit(_complain(str(error)))
     except BrokenPipeError:  # `midfill fill … | head`: nobody reads on, and Python's own flush at exit would complain
