@@ -5,7 +5,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 NANO := engine/nano
-DEMO := fixtures/documents/median.py --at 6:15
+DEMO := fixtures/documents/median.py --at 3:21
 NANO_WORKERS ?= $(shell nproc)
 
 .PHONY: setup test check demo gpu nano clean
