@@ -46,14 +46,6 @@ def test_pins_are_never_accepted_and_cost_no_budget():
     assert accept_mask(entropies, hole, 0.06).tolist() == [[False, False, True, True]]
 
 
-def test_a_least_share_of_the_hole_is_kept_from_the_surest_up():
-    entropies = torch.tensor([[4.0, 1.0, 0.0, 3.0, 2.0, 0.0]])
-    hole = torch.tensor([[True, True, False, True, True, False]])
-    assert accept_mask(entropies, hole, 0.1, least_share=0.5).tolist() == [[False, True, False, False, True, False]]
-    assert accept_mask(entropies, hole, 0.1, least_share=0.51).sum() == 3
-    assert torch.equal(accept_mask(entropies, hole, 0.1, least_share=1.0), hole)
-
-
 def test_hole_mean_leaves_pins_out():
     values = torch.tensor([[1.0, 3.0, 100.0]])
     hole = torch.tensor([[True, True, False]])

@@ -30,8 +30,6 @@ class DenoiseSettings(msgspec.Struct, frozen=True):
     entropy_bound: float = 0.1
     stability_threshold: int = 1
     confidence_threshold: float = 0.005
-    is_paced: bool = False
-    """Whether step n of N keeps at least n/N of the hole: few steps suffice, but unsure tokens are kept as well."""
     mark_pins_from_step: int = 1
     """First step at which pins are one-hot self-conditioning; 1 is what transformers does, 0 marks them at once."""
 
@@ -115,8 +113,7 @@ class _Denoiser:
         probabilities = log_probabilities.exp()
         drawn = self.draws.sample(probabilities)
         entropies = torch.zeros(hole.shape, device=hole.device).masked_scatter(hole, entropy(log_probabilities))
-        least_share = (step + 1) / settings.max_steps if settings.is_paced else 0.0
-        accepted = accept_mask(entropies, hole, settings.entropy_bound, least_share)
+        accepted = accept_mask(entropies, hole, settings.entropy_bound)
         kept = torch.where(accepted, tokens.masked_scatter(hole, drawn), self._noise(tokens))
         self.noisy = torch.where(hole, kept, tokens)
         is_last = step + 1 == settings.max_steps

@@ -127,11 +127,11 @@ class Infiller:
         return scored(self.model, slot, fills, prompt.suffix[: self.settings.scored_suffix])
 
     def _useful(self, candidates: list[Candidate], prompt: Prompt) -> list[Candidate]:
-        """Those that add more than white space, as what stands before the cursor is probable as it is; else all."""
+        """Those that add more than white space; all, if none does. To add nothing is often the likeliest."""
         return [one for one in candidates if self._text(one.tokens, prompt).strip()] or candidates
 
     def _text(self, tokens: Sequence[int], prompt: Prompt) -> str:
-        """What the tokens add after the cursor: their text less the partial bytes that stood there already."""
+        """What the tokens add after the cursor: their text less the partial bytes that stood there, and the closing."""
         fresh = self.tokenizer.decode_bytes(tokens)[len(prompt.partial) :]
         return fresh.decode("utf-8", errors="ignore") + prompt.closing
 

@@ -17,17 +17,15 @@ def entropy(log_probabilities: Tensor) -> Tensor:
     return -torch.linalg.vecdot(log_probabilities.exp(), log_probabilities)
 
 
-def accept_mask(entropies: Tensor, hole: Tensor, entropy_bound: float, least_share: float = 0.0) -> Tensor:
+def accept_mask(entropies: Tensor, hole: Tensor, entropy_bound: float) -> Tensor:
     """Hole positions to keep after this denoise step: entropies [B, C] and hole mask [B, C] -> [B, C] bool.
 
     Takes positions from the lowest entropy up while the entropies taken before stay within `entropy_bound` nats in
-    sum, so the surest position of each hole is always kept; and at least `least_share` of each hole, rounded up.
-    Pinned positions neither count nor cost.
+    sum, so the surest position of each hole is always kept. Pinned positions neither count nor cost.
     """
     ordered, order = entropies.masked_fill(~hole, torch.inf).sort(dim=-1)
     spent_before = ordered.cumsum(dim=-1) - ordered
-    least = (hole.sum(dim=-1, keepdim=True) * least_share).ceil()
-    accepted = (spent_before <= entropy_bound) | (torch.arange(hole.shape[-1], device=hole.device) < least)
+    accepted = spent_before <= entropy_bound
     return torch.zeros_like(hole).scatter(-1, order, accepted) & hole
 
 

@@ -30,7 +30,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     scored_suffix: int
     """Suffix tokens whose probability counts in a candidate's score."""
     min_confidence: float = 0.3
-    """Less sure fills are not shown. On 160 held-out gaps, the embedded model showed a fifth, a third of them exact."""
+    """Less sure fills are not shown. Chosen on 160 held-out gaps, at four fifths of the embedded model's training."""
 
     @property
     def longest_hole(self) -> int:
