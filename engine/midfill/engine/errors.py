@@ -3,7 +3,11 @@
     MidfillError
     ├── InputError        an argument, a position in a file, a record, a request
     ├── CheckpointError   a model directory: missing, truncated, mismatched or of an unknown kind
-    └── HubError          a download: no network, no such repository, no access, no space, a wrong checksum
+    ├── HubError          a download: no network, no such repository, no access, no space, a wrong checksum
+    └── EngineError       the engine process: it could not be started or reached, or could not answer
+        ├── EngineGone        no connection to it, now
+        ├── RequestFailed     it answered that this request cannot be
+        └── RequestDropped    it let this request go: a newer one came, or too many wait
 
 The command line prints the message on one line of stderr and exits with code 2.
 """
@@ -26,3 +30,22 @@ class CheckpointError(MidfillError):
 
 class HubError(MidfillError):
     """A checkpoint that could not be fetched, or is not what the hub promised."""
+
+
+class EngineError(MidfillError):
+    """The engine process did not answer. Its subclasses say it in one sentence, without wanted and got."""
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)
+
+
+class EngineGone(EngineError):
+    """There is no engine to talk to, or it went away while it was asked."""
+
+
+class RequestFailed(EngineError):
+    """The engine said why it cannot answer this request; it answers others."""
+
+
+class RequestDropped(EngineError):
+    """The engine let the request go."""

@@ -1,8 +1,26 @@
-"""The messages between whoever asks for a fill and the engine. Offsets are Unicode code points."""
+"""The messages between whoever asks for a fill and the engine. Offsets are Unicode code points.
 
-from typing import Annotated
+A connection starts with the client's `Hello` and the engine's `Welcome` or `Unwelcome`; those three never change, so
+that any two versions understand each other's refusal. After that either side sends what it likes, in any order.
+"""
+
+from typing import Annotated, Literal
 
 import msgspec
+
+PROTOCOL = 1
+"""Version of all messages but the first three. It is part of the socket's name: versions run side by side."""
+
+Mode = Literal["fast", "best"]
+"""`fast` denoises on the canvas; `best` writes left to right with a larger model, where one is installed."""
+
+
+class Snippet(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of another file that may help."""
+
+    path: str
+    """Relative to the workspace."""
+    text: str
 
 
 class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -14,8 +32,11 @@ class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     suffix: str
     language: str | None = None
     """LSP language identifier, such as `python`; None if unknown."""
+    snippets: tuple[Snippet, ...] = ()
+    """From other files, the most helpful last. A checkpoint that was not trained with any is not shown them."""
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 64
     """The longest fill. One canvas holds the likely ones; more than it holds is written canvas after canvas."""
+    mode: Mode = "fast"
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 
@@ -35,3 +56,142 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     prefill_ms: float
     decode_ms: float
     """Time for all that came after the prompt: choosing lengths, denoising, scoring."""
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The client's first frame."""
+
+    protocol: int
+    client: str
+    """Who asks, for the log: a program's name and its process id."""
+    token: str = ""
+    """Secret from the endpoint's file, where the transport is TCP."""
+
+
+class Welcome(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The engine's first frame."""
+
+    protocol: int
+    version: str
+    pid: int
+
+
+class Unwelcome(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The engine's first and last frame to a client that it cannot serve."""
+
+    reason: str
+
+
+class Submit(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Asks for a fill. It drops the older request of the same document, whoever sent that."""
+
+    id: int
+    """The client's choice, unique on its connection."""
+    request: InfillRequest
+    speculative: bool = False
+    """A guess at what will be asked next: it runs when nothing else does."""
+    drafts: bool = False
+    """Whether `Draft`s are wanted."""
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Ends a request. An id that is not running any more is no error: the answer crossed it."""
+
+    id: int
+
+
+class Forget(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The file was closed: its cache can go."""
+
+    document: str
+
+
+class AskStatus(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Asks for a `Status`."""
+
+    id: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Asks the engine to end, for all its clients."""
+
+
+class Loading(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The model is being loaded; requests wait. Sent to every client as it goes on."""
+
+    model: str
+    share: float
+    """Of the work, 0 to 1."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The model is loaded. Sent to every client, and to those that come later after their `Welcome`."""
+
+    model: str
+    device: str
+
+
+class Broken(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The model could not be loaded. The engine ends after it."""
+
+    message: str
+
+
+class Draft(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The text so far, where it changed."""
+
+    id: int
+    text: str
+
+
+class Done(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The end of a request that was answered."""
+
+    id: int
+    infill: Infill
+
+
+class Dropped(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The end of a request that was not."""
+
+    id: int
+    why: Literal["cancelled", "superseded", "busy", "stopping"]
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The end of a request that could not be: its own fault, or the engine's."""
+
+    id: int
+    message: str
+
+
+class Status(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """How the engine is doing."""
+
+    id: int
+    version: str
+    pid: int
+    model: str
+    device: str
+    dtype: str
+    uptime_s: float
+    resident_bytes: int
+    """Memory of the process."""
+    kv_bytes: int
+    """Memory of the documents' caches."""
+    documents: int
+    clients: int
+    running: int
+    """Requests begun or waiting."""
+    answered: int
+    dropped: int
+    failed: int
+    p50_ms: float | None
+    """Latency of the last requests answered, speculative ones apart, from arrival to answer; None before the first."""
+    p90_ms: float | None
+    cached_share: float | None
+    """Of all prompt tokens, those found in a cache."""
+
+
+FromClient = Hello | Submit | Cancel | Forget | AskStatus | Stop
+FromEngine = Welcome | Unwelcome | Loading | Ready | Broken | Draft | Done | Dropped | Failed | Status
