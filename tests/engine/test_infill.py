@@ -183,6 +183,23 @@ def test_a_fill_longer_than_the_models_positions_is_refused():
         infiller().complete(request("x = ", "\n", max_tokens=MODEL.config.max_position_embeddings))
 
 
+def test_a_mode_that_the_model_has_not_is_refused():
+    with pytest.raises(InputError, match="mode: wanted fast, the only one that this model has, got best"):
+        infiller().complete(msgspec.structs.replace(request("x = ", "\n"), mode="best"))
+
+
+def test_it_tells_what_it_holds_and_forgets_it():
+    engine = infiller()
+    engine.complete(request("x = ", "\n", document="a"))
+    engine.complete(request("y = ", "\n", document="b"))
+    assert (engine.documents, engine.device, engine.dtype) == (2, "cpu", "float32")
+    one_of_two = engine.kv_bytes
+    engine.forget("a")
+    engine.forget("never seen")
+    assert engine.documents == 1
+    assert 0 < engine.kv_bytes < one_of_two
+
+
 def test_a_failure_in_a_fill_does_not_lock_its_document(monkeypatch: pytest.MonkeyPatch):
     engine = infiller()
     asked = request(SOURCE[:300], SOURCE[340:], max_tokens=80)

@@ -35,6 +35,30 @@ class Infiller:
         template = template_for(tokenizer)
         self.prompts = PromptBuilder(tokenizer, template, settings.limits, self.vocabulary.end_of_file)
 
+    @property
+    def documents(self) -> int:
+        """How many documents have a slot."""
+        return len(self.cache.documents)
+
+    @property
+    def kv_bytes(self) -> int:
+        """Memory of all slots together."""
+        return self.cache.num_bytes
+
+    @property
+    def device(self) -> str:
+        """Where the weights are, as torch calls it."""
+        return str(self.model.embed_tokens.weight.device)
+
+    @property
+    def dtype(self) -> str:
+        """Of weights and KV, as torch calls it."""
+        return str(self.model.embed_tokens.weight.dtype).removeprefix("torch.")
+
+    def forget(self, document: str) -> None:
+        """Frees the slot of a closed document, which must not be being filled."""
+        self.cache.forget(document)
+
     def complete(self, request: InfillRequest) -> Infill:
         """The answer of `fill`, waiting for it."""
         filling = self.fill(request)
@@ -47,8 +71,10 @@ class Infiller:
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
         """Yields the text so far after each forward pass; returns the answer. Closing it leaves the cache valid.
 
-        Raises `InputError` if prompt and fill are more than the model's positions.
+        Raises `InputError` for a mode that there is not, and if prompt and fill are more than the model's positions.
         """
+        if request.mode != "fast":
+            raise InputError("mode", "fast, the only one that this model has", request.mode)
         started = time.perf_counter()
         prompt = self.prompts.build(request.prefix, request.suffix, request.language)
         positions = self.model.config.max_position_embeddings
