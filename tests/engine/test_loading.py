@@ -36,8 +36,11 @@ def test_float16_is_never_the_working_dtype():
     assert working_dtype(torch.device("cuda")) == torch.bfloat16
 
 
-def test_the_embedded_model_is_the_default():
-    infiller = open_infiller()
+def test_the_embedded_model_is_the_default_and_its_progress_is_told():
+    shares: list[float] = []
+    infiller = open_infiller(on_share=shares.append)
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] == 1
     assert infiller.model.config.vocab_size == 8192
     assert infiller.settings.longest_canvas == infiller.model.config.canvas_length
 

@@ -5,6 +5,7 @@ Of the encoder come its layer scalars; its vision tower is skipped.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,12 +40,14 @@ class LoadedCheckpoint(NamedTuple):
     tokenizer_path: Path
 
 
-def load(path: Path, device: torch.device, dtype: torch.dtype) -> LoadedCheckpoint:
+def load(
+    path: Path, device: torch.device, dtype: torch.dtype, on_share: Callable[[float], None] = lambda share: None
+) -> LoadedCheckpoint:
     """The checkpoint in directory `path`, its weights on `device` in `dtype`.
 
     Peak memory is the weights and one tensor of the files more; where the files hold `dtype` already, the CPU
-    uses them in place (see `weight_files.py`). Shows its progress if stderr is a terminal. Raises
-    `CheckpointError` before any weight is read.
+    uses them in place (see `weight_files.py`). Shows its progress if stderr is a terminal, and tells
+    `on_share` the share of the weights read. Raises `CheckpointError` before any weight is read.
     """
     if not path.is_dir():
         raise CheckpointError(path, "a model directory", "a file" if path.exists() else "no such directory")
@@ -55,7 +58,7 @@ def load(path: Path, device: torch.device, dtype: torch.dtype) -> LoadedCheckpoi
     with torch.device("meta"):
         model = DiffusionGemma(config).eval().requires_grad_(False)
     tensors = _match(model, list_tensors(path), path)
-    model.load_state_dict(_read(tensors, device, dtype), assign=True)
+    model.load_state_dict(_read(tensors, device, dtype, on_share), assign=True)
     return LoadedCheckpoint(model, config, generation, tokenizer_path)
 
 
@@ -119,7 +122,9 @@ def _check_tensor(tensor: StoredTensor, place: Tensor) -> None:
         raise CheckpointError(tensor.file, f"{tensor.name} in {', '.join(DTYPES)}", tensor.dtype)
 
 
-def _read(tensors: dict[str, StoredTensor], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+def _read(
+    tensors: dict[str, StoredTensor], device: torch.device, dtype: torch.dtype, on_share: Callable[[float], None]
+) -> dict[str, Tensor]:
     """The tensors themselves, under the same names."""
     console = Console(stderr=True)
     total = sum(tensor.num_bytes for tensor in set(tensors.values()))
@@ -134,7 +139,10 @@ def _read(tensors: dict[str, StoredTensor], device: torch.device, dtype: torch.d
     ) as progress:
         task = progress.add_task("loading weights", total=total)
         read: dict[StoredTensor, Tensor] = {}
+        num_bytes = 0
         for tensor, weights in read_tensors(set(tensors.values()), device, dtype):
             read[tensor] = weights
+            num_bytes += tensor.num_bytes
             progress.advance(task, tensor.num_bytes)
+            on_share(num_bytes / total)
     return {name: read[tensor] for name, tensor in tensors.items()}

@@ -1,5 +1,6 @@
 """From a checkpoint directory to an `Infiller` on the device that this machine has for it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,10 +13,13 @@ from midfill.engine.settings import settings_for
 from midfill.engine.tokenizer import Tokenizer
 
 
-def open_infiller(path: Path | None = None) -> Infiller:
-    """Loads the checkpoint in directory `path`, the embedded one by default. Raises `CheckpointError`."""
+def open_infiller(path: Path | None = None, on_share: Callable[[float], None] = lambda share: None) -> Infiller:
+    """Loads the checkpoint in directory `path`, the embedded one by default. Raises `CheckpointError`.
+
+    `on_share` is told the share of the weights read.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    checkpoint = load(path or embedded_model(), device, working_dtype(device))
+    checkpoint = load(path or embedded_model(), device, working_dtype(device), on_share)
     tokenizer = Tokenizer(checkpoint.tokenizer_path)
     settings = settings_for(tokenizer, checkpoint.generation, checkpoint.model.config.canvas_length)
     return Infiller(checkpoint.model, tokenizer, settings)
