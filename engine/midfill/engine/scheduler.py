@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from midfill.engine.errors import MidfillError
 from midfill.engine.tally import Tally
@@ -21,10 +21,18 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
 """A request that waited so long for a step goes next, whatever else came."""
 
+T = TypeVar("T")
 Why = Literal["cancelled", "superseded", "busy", "stopping"]
 Decode = Generator[str, None, Infill]
 Step = Callable[[Callable[[], Any]], Awaitable[Any]]
 """How work is done off the event loop: one piece at a time, and all of it in the same thread."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What came of work that raised: one line for whoever waits for it."""
+
+    message: str
 
 
 class Filler(Protocol):
@@ -189,15 +197,10 @@ class Scheduler:
 
     async def _do(self, work: Callable[[], Any], filler: Filler) -> Any:
         """`work` off the event loop: its result, or how it failed."""
-        outcome, figures = await self._step(partial(_guarded, work, filler))
+        outcome, figures = await self._step(partial(_measured, work, filler))
         if figures is not None:
             self.documents, self.kv_bytes = figures
         return outcome
-
-
-@dataclass(frozen=True)
-class _Failure:
-    message: str
 
 
 def choose(jobs: Sequence[Job], now: float) -> Job | None:
@@ -216,16 +219,21 @@ def choose(jobs: Sequence[Job], now: float) -> Job | None:
 # What follows runs where `Step` runs it.
 
 
-def _guarded(work: Callable[[], Any], filler: Filler) -> tuple[Any, tuple[int, int] | None]:
-    """The outcome of `work`, and the filler's figures unless a decode goes on."""
+def guarded(work: Callable[[], T]) -> T | Failure:
+    """What `work` returns. Whatever it raises is logged, and all else goes on."""
     try:
-        outcome = work()
+        return work()
     except MidfillError as error:
-        log.warning("a request was refused: %s", error)
-        outcome = _Failure(str(error))
-    except Exception:  # whatever a model does, the other requests go on
-        log.exception("a step failed")
-        outcome = _Failure("internal error, see the log")
+        log.warning("refused: %s", error)
+        return Failure(str(error))
+    except Exception:
+        log.exception("failed")
+        return Failure("internal error, see the log")
+
+
+def _measured(work: Callable[[], Any], filler: Filler) -> tuple[Any, tuple[int, int] | None]:
+    """What came of `work`, and the filler's figures unless a decode goes on."""
+    outcome = guarded(work)
     return outcome, None if isinstance(outcome, str) else (filler.documents, filler.kv_bytes)
 
 
