@@ -64,8 +64,9 @@ class Document:
             log.debug("version %d after %d: %s", version, self.version, self.uri)
         for change in changes:
             if isinstance(change, TextDocumentContentChangePartial):
-                start, end = sorted((self.place(change.range.start), self.place(change.range.end)))
-                self._replace(start, end, _without_surrogates(change.text))
+                start = self.place(change.range.start)
+                end = start if change.range.end == change.range.start else self.place(change.range.end)
+                self._replace(min(start, end), max(start, end), _without_surrogates(change.text))
             else:
                 self._load(change.text)
         self.version = version
@@ -193,6 +194,9 @@ class Document:
 
 
 def _split(text: str) -> list[str]:
+    if text.count("\r") == text.count("\r\n"):  # 10 times as fast as the expression, and nearly every file
+        *lines, last = text.split("\n")
+        return [line + "\n" for line in lines] + [last]
     lines = _LINE.findall(text)
     if not lines or lines[-1].endswith(("\r", "\n")):
         lines.append("")
