@@ -22,6 +22,7 @@ _LINE_END = re.compile(r"\r\n?")
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|(?<!\w)[bBfFrRuU]{0,2}\'(?:\\.|[^\'\\])*\'|`[^`]*`')
 _BRACKET = re.compile(r"[()\[\]{}]")
 _QUOTE = re.compile(r"\\.|(?<=\w)'(?=\w)|([\"'`])")
+_PAIR = re.compile(r"(?=([)\]}])\1)")
 _CLOSERS = re.compile(r"[)\]}\"'`]*")
 
 
@@ -251,8 +252,9 @@ def _drop_lines_below(text: str, place: _Place) -> str:
             continue
         if start == 0 and around.line_before.strip() and num_same == 1:
             continue  # begun by hand: the second such line is meant
-        kept = _bare(lines[:start], around)
-        rest = "\n".join([*(kept if last else _without_blank_end(kept)), *last])
+        # Blank lines count as repeated too, as many as stand between the cursor and those lines.
+        num_blank = 0 if last else next(index for index, line in enumerate(around.below) if line.strip())
+        rest = "\n".join([*_bare(_without_blank_end(lines[:start], num_blank), around), *last])
         gain = _cost(text, place) - _cost(rest, place)
         if gain > 0 or (gain == 0 and any(map(_tells, same))):
             return rest
@@ -271,29 +273,54 @@ def _drop_lines_above(text: str, place: _Place) -> str:
 
 
 def _drop_rest_of_line(text: str, place: _Place) -> str:
-    """Ends before what stands to the right anyway: all of it, or as much as makes brackets and quotes come out."""
-    rest = place.around.line_after
-    whole = len(rest.rstrip())
-    cost = place.balance.cost
-    same = [num for num in range(1, min(whole, len(text), _OVERLAP_CHARS) + 1) if text.endswith(rest[:num])]
+    """Ends before what stands to the right anyway, if brackets and quotes come out better or the repetition is plain.
+
+    Plain are three characters or more to the line's end, a whole word that would be glued to itself, a line's last `:`.
+    """
+    rest, cost = place.around.line_after.rstrip(), place.balance.cost
+    same = [num for num in range(1, min(len(rest), len(text), _OVERLAP_CHARS) + 1) if text.endswith(rest[:num])]
     if not same:
         return text
-    longest, best = same[-1], min(same, key=lambda num: (cost(text[:-num]), -num))
+    best = min(same, key=lambda num: (cost(text[:-num]), -num))
+    longest = same[-1]
+    is_to_the_end = longest == len(rest) and bool(re.search(r"\w", rest)) and longest > 2
+    is_plain = is_to_the_end or rest in {":", ";", ","} or _is_word_at(longest, text, place.around)
     if cost(text[:-best]) < cost(text):
         return text[:-best]
-    is_word = bool(re.fullmatch(r"[^\W\d]\w+", rest[:longest]))
-    is_sure = (longest == whole and _tells(rest[:whole])) or (is_word and not rest[longest : longest + 1].isalnum())
-    joined = place.around.line_before + text
-    splits_word = bool(re.match(r"\w\w", joined[-longest - 1 :][:2])) and len(joined) > longest
-    if is_sure and not splits_word and cost(text[:-longest]) == cost(text):
-        return text[:-longest]
-    return text[:-1] if rest.rstrip() in {":", ";", ","} else text
+    return text[:-longest] if is_plain and cost(text[:-longest]) == cost(text) else text
+
+
+def _is_word_at(num_same: int, text: str, around: Surroundings) -> bool:
+    """Whether the text's last characters and as many of the line's rest are one and the same whole word."""
+    word, end = around.line_after[:num_same], around.line_after[num_same : num_same + 1]
+    start = (around.line_before + text)[: -num_same or None][-1:]
+    return bool(re.fullmatch(r"[^\W\d]\w+", word)) and not re.search(r"\w", start + end)
+
+
+def _drop_doubled_closers(text: str, place: _Place) -> str:
+    """One of two equal closing brackets in a row, if brackets come out better without and it is plain on which line."""
+    before, cost = place.around.line_before, _cost(text, place)
+    shorter = {
+        index: text[:index] + text[index + 1 :]
+        for match in _PAIR.finditer(before + text)
+        if (index := match.start() + 1 - len(before)) >= 0
+    }
+    better = [index for index, short in shorter.items() if _cost(short, place) < cost]
+    even = [index for index in better if _is_even_line(shorter[index], index, place.around)]
+    lines = {text.count("\n", 0, index) for index in even or better}
+    return shorter[(even or better)[-1]] if len(lines) == 1 else text
+
+
+def _is_even_line(text: str, index: int, around: Surroundings) -> bool:
+    """Whether all brackets of the line at `index` of the text have partners on it."""
+    line = (around.line_before + text + around.line_after).split("\n")[text.count("\n", 0, index)]
+    return _Tally().read(_brackets([line])).cost() == 0
 
 
 def _drop_lines_that_do_not_fit(text: str, place: _Place) -> str:
     """Its first line alone, if with it the brackets come out and with all lines they do not."""
     first, *more = text.split("\n")
-    if not more or not first.strip() or not place.around.line_after.strip():
+    if not more or not first.strip() or not more[-1].strip() or not place.around.line_after.strip():
         return text
     return first if _cost(first, place) < _cost(text, place) else text
 
@@ -316,6 +343,7 @@ _FILTERS: tuple[Callable[[str, _Place], str], ...] = (
     _drop_lines_below,
     _drop_lines_above,
     _drop_rest_of_line,
+    _drop_doubled_closers,
     _drop_lines_that_do_not_fit,
 )
 
@@ -375,10 +403,9 @@ def _bare(lines: list[str], around: Surroundings) -> list[str]:
     return [lines[0][len(around.line_before) :], *lines[1:]] if lines else []
 
 
-def _without_blank_end(lines: list[str]) -> list[str]:
-    while lines and not lines[-1].strip():
-        lines = lines[:-1]
-    return lines
+def _without_blank_end(lines: list[str], at_most: int) -> list[str]:
+    num_blank = next((num for num, line in enumerate(reversed(lines)) if line.strip()), len(lines))
+    return lines[: len(lines) - min(num_blank, at_most)]
 
 
 def _leads_into(lines: list[str], ahead: list[str]) -> bool:
@@ -411,12 +438,11 @@ def _column(line: str, tab: int = _TAB) -> int:
 
 
 def _width(indents: list[str], unit: str | None) -> int:
-    """Columns of one level: what divides the indents around, the editor's unit if that does."""
-    common = gcd(*(len(indent) for indent in indents if indent.startswith("  ")))
-    wanted = len(unit) if unit and not unit.strip(" ") else 0
-    if wanted and common % wanted == 0:
-        return wanted
-    return common if 2 <= common <= 8 else wanted or _TAB
+    """Columns of one level: the editor's, if most of the indents around are multiples of it."""
+    wanted = len(unit) if unit and not unit.strip(" ") else _TAB
+    columns = [len(indent) for indent in indents if indent.startswith("  ")]
+    fits = (width for width in (wanted, 4, 2, 3) if 4 * sum(c % width == 0 for c in columns) >= 3 * len(columns))
+    return next(fits, wanted)
 
 
 def _depth(around: Surroundings) -> int:
