@@ -34,22 +34,28 @@ def pack(message: msgspec.Struct) -> bytes:
 
 
 async def read_message(reader: asyncio.StreamReader, kind: Any) -> Any:
-    """The next message, of the type or union of types `kind`; None where the stream ends between two frames.
+    """The next message, of the type or union of types `kind`; None where no more come: the other side is gone.
 
-    Raises `FrameError` for a frame that is too large, malformed or none of `kind`, and for a stream that breaks off.
+    Raises `FrameError` for a frame that is too large, malformed or none of `kind`, and for one that breaks off.
     """
     try:
         head = await reader.readexactly(_LENGTH.size)
-        (length,) = _LENGTH.unpack(head)
-        _check_length(length)
-        data = await reader.readexactly(length)
     except asyncio.IncompleteReadError as error:
-        if not error.partial and error.expected == _LENGTH.size:
-            return None
-        raise FrameError("frame", f"{error.expected} bytes", len(error.partial)) from None
-    except OSError as error:
-        raise FrameError("frame", "a stream that goes on", error.strerror or error) from None
-    return _decode(data, kind)
+        if error.partial:
+            raise _broken_off(error) from None
+        return None
+    except OSError:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    _check_length(length)
+    try:
+        return _decode(await reader.readexactly(length), kind)
+    except (asyncio.IncompleteReadError, OSError) as error:
+        raise _broken_off(error) from None
+
+
+def _broken_off(error: Exception) -> FrameError:
+    return FrameError("frame", "a stream that goes on", error)
 
 
 def _check_length(length: int) -> None:

@@ -33,7 +33,7 @@ class Lock:
 def try_lock(path: Path) -> Lock | None:
     """The lock of that name, or None while another process, or another call in this one, holds it. Does not wait."""
     while True:
-        lock = Lock(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        lock = Lock(path, os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         try:
             _hold(lock.descriptor)
         except OSError as error:
