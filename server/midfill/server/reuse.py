@@ -1,0 +1,207 @@
+"""What was proposed in each document, so that typing along with it, or back to it, asks no engine.
+
+A proposal belongs to the text on both sides of the cursor: the same prefix before another suffix is another gap.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+SITUATION_CHARS = 2048
+MAX_DOCUMENTS = 32
+MAX_PROPOSALS = 64
+MAX_TYPED_CHARS = 1024
+
+_ANCHOR_CHARS = 64
+_SLACK = " \t\n)]}\"'`"
+_SIGN = re.compile(r'"""|\'\'\'|[()\[\]{}"\'`]')
+_CLOSERS = {"(": ")", "[": "]", "{": "}"} | {quote: quote for quote in ('"', "'", "`", '"""', "'''")}
+
+
+class Situation(NamedTuple):
+    """The text on either side of the cursor: SITUATION_CHARS of it, or less at an end of the file."""
+
+    before: str
+    after: str
+
+
+class _Spot(NamedTuple):
+    """A situation made comparable. Line ends are \\n."""
+
+    before: str
+    from_start: bool
+    """Whether `before` reaches back to the start of the file."""
+    slack: str
+    """White space and closers right behind the cursor, where editors add closers of their own."""
+    after: str
+    to_end: bool
+
+
+class _Proposal(NamedTuple):
+    spot: _Spot
+    text: str
+
+
+class _Shelf:
+    """Proposals by document. Bounded: the least recently used go first."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, list[_Proposal]] = {}
+
+    def put(self, document: str, proposal: _Proposal) -> None:
+        """Add it, or move it to the front."""
+        proposals = self._documents.pop(document, [])
+        self._documents[document] = proposals
+        if proposal in proposals:
+            proposals.remove(proposal)
+        proposals.append(proposal)
+        del proposals[:-MAX_PROPOSALS]
+        for oldest in list(self._documents)[:-MAX_DOCUMENTS]:
+            del self._documents[oldest]
+
+    def newest_first(self, document: str) -> Iterator[_Proposal]:
+        return reversed(self._documents.get(document, []))
+
+    def forget(self, document: str) -> None:
+        self._documents.pop(document, None)
+
+
+class Reuse:
+    """Memory of what was proposed and of what was rejected, by document."""
+
+    def __init__(self) -> None:
+        self._proposed = _Shelf()
+        self._rejected = _Shelf()
+
+    def remember(self, document: str, situation: Situation, text: str) -> None:
+        """Keep the raw fill of this gap: what editors replace to insert it is worked out anew each time."""
+        if text:
+            self._proposed.put(document, _Proposal(_spot(situation), _with_line_feeds(text)))
+
+    def recall(self, document: str, situation: Situation) -> str | None:
+        """What is left of the newest text that agrees with what was typed since; its lines end in \\n.
+
+        A closer that the editor added while the text's own opener was typed does not count as a change of the suffix,
+        and neither does one that was typed over. The text keeps its own closers.
+        """
+        spot = _spot(situation)
+        for proposal in self._proposed.newest_first(document):
+            left = _left(proposal, spot)
+            if left:
+                self._proposed.put(document, proposal)
+                return left
+        return None
+
+    def reject(self, document: str, situation: Situation) -> None:
+        """The text that `recall` gives here is not wanted."""
+        text = self.recall(document, situation)
+        if text:
+            self._rejected.put(document, _Proposal(_spot(situation), text))
+
+    def is_rejected(self, document: str, situation: Situation, text: str) -> bool:
+        """Whether the text begins with the line that was rejected here, or with what typing has left of that."""
+        spot, line = _spot(situation), _first_line(text)
+        rejected = (_left(proposal, spot) for proposal in self._rejected.newest_first(document))
+        return bool(line) and any(left is not None and _first_line(left) == line for left in rejected)
+
+    def forget(self, document: str) -> None:
+        """The file was closed."""
+        self._proposed.forget(document)
+        self._rejected.forget(document)
+
+
+def agrees(draft: str, then: Situation, now: Situation) -> str | None:
+    """What was typed from `then` to `now`, or None where more has changed than that or the draft goes on differently.
+
+    A draft shorter than what was typed agrees if it is the start of it: it may still become the same text. Pure.
+    """
+    typed = _typed(_spot(then), _spot(now))
+    if typed is None:
+        return None
+    draft = _with_line_feeds(draft)
+    return typed if draft.startswith(typed) or typed.startswith(draft) else None
+
+
+def _left(proposal: _Proposal, spot: _Spot) -> str | None:
+    typed = _typed(proposal.spot, spot)
+    if typed is None or not proposal.text.startswith(typed):
+        return None
+    return proposal.text[len(typed) :]
+
+
+def _typed(then: _Spot, now: _Spot) -> str | None:
+    if not _same_after(then, now):
+        return None
+    typed = _appended(then, now)
+    if typed is None or then.slack == now.slack or _closers_explain(typed, then.slack, now.slack):
+        return typed
+    return None
+
+
+def _same_after(then: _Spot, now: _Spot) -> bool:
+    if then.to_end and now.to_end:
+        return then.after == now.after
+    return then.after.startswith(now.after) or now.after.startswith(then.after)  # cut at different places
+
+
+def _appended(then: _Spot, now: _Spot) -> str | None:
+    """The least text that makes `now.before` of `then.before`."""
+    if now.from_start:
+        return now.before.removeprefix(then.before) if now.before.startswith(then.before) else None
+    # Its left edge moves as the text grows. Looking for a short end of the old text first makes a miss cheap.
+    anchor = then.before[-_ANCHOR_CHARS:]
+    earliest = max(0, len(now.before) - MAX_TYPED_CHARS - len(anchor))
+    at = now.before.rfind(anchor, earliest)
+    while at >= 0:
+        cut = at + len(anchor)
+        if then.before.endswith(now.before[:cut]):
+            return now.before[cut:]
+        at = now.before.rfind(anchor, earliest, cut - 1)
+    return None
+
+
+def _closers_explain(typed: str, then: str, now: str) -> bool:
+    """Whether typing `typed` makes the slack `then` into `now`: closers typed over, then closers added in front."""
+    unpaired: list[str] = []
+    for sign in _SIGN.findall(typed):
+        if unpaired and _CLOSERS.get(unpaired[-1]) == sign:
+            unpaired.pop()
+        else:
+            unpaired.append(sign)
+    opened = "".join(_CLOSERS.get(sign, "") for sign in reversed(unpaired))
+    typed_over = 0
+    while _is_within(then[:typed_over], "".join(unpaired)):
+        kept = then[typed_over:]
+        added = now.removesuffix(kept)
+        if len(added) + len(kept) == len(now) and not added[-1:].isspace() and _is_within(added.split(), opened):
+            return True
+        if not kept:
+            return False
+        typed_over += 1
+    return False
+
+
+def _is_within(parts: Iterable[str], signs: str) -> bool:
+    """Whether the characters of `parts` occur in `signs` in this order."""
+    left = iter(signs)
+    return all(sign in left for part in parts for sign in part)
+
+
+def _spot(situation: Situation) -> _Spot:
+    after = _with_line_feeds(situation.after)
+    far = after.lstrip(_SLACK)
+    return _Spot(
+        before=_with_line_feeds(situation.before),
+        from_start=len(situation.before) < SITUATION_CHARS,
+        slack=after.removesuffix(far),
+        after=far,
+        to_end=len(situation.after) < SITUATION_CHARS,
+    )
+
+
+def _with_line_feeds(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip()
