@@ -174,11 +174,12 @@ def test_comments_and_strings_are_asked_for_apart() -> None:
     assert reason_for_quiet(**in_comment, in_comments=False, in_strings=True) == COMMENT
 
 
-def test_a_long_file_is_lexed_from_the_start_of_a_line() -> None:
-    line = "value = 'it' + \"is\"  # don't\n"
+@pytest.mark.parametrize("eol", ["\n", "\r\n"])
+def test_a_long_file_is_lexed_from_the_start_of_a_line(eol: str) -> None:
+    line = "value = 'it' + \"is\"  # don't" + eol
     for cut in range(len(line)):
-        assert quiet(line * 1000 + " " * cut + "x = '", "'\n") == STRING
-        assert quiet(line * 1000 + " " * cut + "x = ", "\n" + line * 1000) is None
+        assert quiet(line * 1000 + " " * cut + "x = '", "'" + eol) == STRING
+        assert quiet(line * 1000 + " " * cut + "x = ", eol + line * 1000) is None
     assert quiet("x" * LEXED_CHARS, "\n") is None
 
 

@@ -102,9 +102,9 @@ def _kind(before: str, after: str, language: str) -> Literal["comment", "string"
     lexer = _lexer(language)
     if lexer is None:
         return None
-    before, after = before.replace("\r\n", "\n"), after.replace("\r\n", "\n")
     if len(before) == LEXED_CHARS:
-        before = before.partition("\n")[2]
+        before = before.partition("\n")[2]  # the first line may have been cut inside a string
+    before, after = before.replace("\r\n", "\n"), after.replace("\r\n", "\n")
     from pygments.token import Comment, Error, String
 
     code = (Comment.Preproc, Comment.PreprocFile, Comment.Hashbang)  # comments by name only
