@@ -43,8 +43,8 @@ class Peer:
             pass
         return end
 
-    async def greet(self) -> Welcome:
-        self.send(Hello(protocol=PROTOCOL, client="a test"))
+    async def greet(self, token: str = "") -> Welcome:
+        self.send(Hello(protocol=PROTOCOL, client="a test", token=token))
         return await self.until(Welcome)
 
     def submit(self, id: int, prefix: str, document: str = "a", **options: Any) -> None:
@@ -66,8 +66,8 @@ async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @asynccontextmanager
-async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> AsyncIterator[Peer]:
+async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str = "") -> AsyncIterator[Peer]:
     """A peer that was welcomed."""
     async with stranger(reader, writer) as peer:
-        await peer.greet()
+        await peer.greet(token)
         yield peer

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import cyclopts
 import psutil
+from cyclopts import Parameter
 
 from midfill.engine.endpoint import Endpoint
 from midfill.engine.errors import EngineError, InputError, MidfillError
@@ -58,7 +59,7 @@ def run(
     script: Path | None = None,
     threads: int | None = None,
     idle_exit_s: float = 900.0,
-    ready_fd: int | None = None,
+    ready_fd: Annotated[int | None, Parameter(show=False)] = None,
 ) -> None:
     """Run the engine in the foreground, until it is stopped or nobody needs it.
 
@@ -75,7 +76,7 @@ def run(
     idle_exit_s
         Seconds without a client after which it ends.
     ready_fd
-        An open file descriptor to write a line to, and close, once clients can connect.
+        An open file descriptor: a line is written to it, and it is closed, once clients can connect.
     """
     if threads is not None and threads < 1:
         raise InputError("--threads", "1 or more", threads)
@@ -220,10 +221,11 @@ class Worker:
         if self._endpoint.identity() == self._listening_at:
             self._endpoint.withdraw()
         self._scheduler.stop()
-        await asyncio.wait({working}, timeout=FAREWELL_S)
+        if self._scheduler.num_open:  # a step runs; a load is not waited for
+            await asyncio.wait({working}, timeout=FAREWELL_S)
         working.cancel()
+        self._lock.close()  # first: a client that sees the connection end may start another engine
         await self._service.close()
-        self._lock.close()
 
 
 def load(options: Options, on_share: Callable[[float], None]) -> Filler:
