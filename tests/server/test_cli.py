@@ -17,7 +17,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_command() -> None:
     result = run("--help")
     assert result.returncode == 0
-    assert all(f" {name} " in result.stdout for name in ("fill", "eval", "pull", "doctor"))
+    assert all(f" {name} " in result.stdout for name in ("lsp", "fill", "eval", "pull", "doctor", "stats", "engine"))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["nonsense"], ["pull", "a/b/c"]])

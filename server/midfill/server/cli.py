@@ -28,10 +28,18 @@ app = App(
     help_format="plaintext",  # markdown costs 50 ms of imports
     error_formatter=_one_line,
 )
+app.command("midfill.server.commands.lsp:lsp", help="Serve the Language Server Protocol on stdio.")
 app.command("midfill.engine.commands.fill:fill", help="Fill a gap in a file.")
 app.command("midfill.engine.commands.evaluate:evaluate", name="eval", help="Fill every record of a file.")
 app.command("midfill.engine.commands.pull:pull", help="Download a checkpoint.")
 app.command("midfill.engine.commands.doctor:doctor", help="Say what this machine can run and what is missing.")
+app.command("midfill.server.commands.stats:stats", help="Show or delete the local statistics.")
+engine = App(name="engine", help="Run, look at or stop the process that all editor windows share.")
+engine.command("midfill.engine.worker:run", help="Run it in the foreground.")
+engine.command("midfill.engine.commands.engine:status", help="Say how it is doing.")
+engine.command("midfill.engine.commands.engine:stop", help="End it, for all windows.")
+engine.command("midfill.engine.commands.engine:logs", help="Print the end of its log.")
+app.command(engine)
 
 
 def main() -> None:
@@ -40,7 +48,8 @@ def main() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here, where a reader that has gone away is expected, not at Python's exit
+            if not sys.stdout.closed:  # the language server closes it as the last thing it does
+                sys.stdout.flush()  # here, where a reader that has gone away is expected, not at Python's exit
     except MidfillError as error:
         sys.exit(_complain(str(error)))
     except BrokenPipeError:  # `midfill fill … | head`: nobody reads on, and Python's own flush at exit would complain
