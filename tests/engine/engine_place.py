@@ -30,11 +30,11 @@ async def engine_place(*, tcp: bool = False) -> AsyncIterator[Endpoint]:
         shutil.rmtree(folder)
 
 
-def scripted(endpoint: Endpoint, rules: Sequence[dict[str, Any]] = ()) -> list[str]:
+def scripted(endpoint: Endpoint, rules: Sequence[dict[str, Any]] = (), *, idle_exit_s: float = 20.0) -> list[str]:
     """Arguments for an engine that answers by `rules`, and that leaves soon if the test forgets it."""
     script = endpoint.log.with_name("rules.json")
     script.write_text(json.dumps(list(rules)), encoding="utf-8")
-    return ["--script", str(script), "--idle-exit-s", "20"]
+    return ["--script", str(script), "--idle-exit-s", str(idle_exit_s)]
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -85,6 +85,7 @@ async def test_an_engine_that_cannot_start_says_why(endpoint: Endpoint) -> None:
     told = await reason(endpoint, "--script", "/no/such/rules.json")
     assert told.startswith("the engine could not start: ")
     assert "/no/such/rules.json: wanted a readable file, got No such file or directory" in told
+    assert "idle-exit-s" in await reason(endpoint, "--idle-exit-s", "soon")
     lock = try_lock(endpoint.launch_lock)
     assert lock, "the next one may try"
     lock.close()

@@ -120,9 +120,10 @@ def _open_log(path: Path) -> BinaryIO:
 
 
 def _last_line(path: Path, start: int) -> str:
-    """The last line that was logged after the first `start` bytes; empty if none was."""
+    """The last words that were logged after the first `start` bytes; empty if none were."""
     try:
         lines = path.read_bytes()[start:].decode(errors="replace").split("\n")
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    words = (line.strip(" │╰╯─") for line in reversed(lines))  # a complaint about an option comes in a frame
+    return next((line for line in words if line), "")
