@@ -1,0 +1,85 @@
+"""A real VS Code with the extension, a scripted engine, and a home of its own: one for all tests here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.editors.vscode.window import Window
+    from tests.editors.vscode.workbench import Home, Workbench
+
+ROOT = Path(__file__).parents[3]
+EDITORS = Path(os.environ.get("MIDFILL_EDITORS", ROOT / ".editors"))
+EXTENSION = ROOT / "editors/vscode"
+VSIX = ROOT / "build/midfill.vsix"
+RULES = Path(__file__).with_name("rules.json")
+
+
+def _missing() -> str | None:
+    """What is not installed, with the command that installs it."""
+    if find_spec("playwright") is None:
+        return "no playwright: pip install 'midfill[editors]'"
+    if not (EDITORS / "code-server/.complete").exists() or shutil.which("chromium") is None:
+        return f"no VS Code: tests/editors/vscode/install.sh {EDITORS}"
+    if not (EXTENSION / "node_modules").exists():
+        return "no packages of the extension: npm --prefix editors/vscode ci"
+    return None
+
+
+@pytest.fixture(scope="package")
+def vsix() -> Path:
+    """The extension as its sources are now."""
+    if (missing := _missing()) is not None:
+        pytest.skip(missing)
+    subprocess.run(["npm", "--prefix", str(EXTENSION), "run", "package"], check=True, capture_output=True)
+    return VSIX
+
+
+@pytest.fixture(scope="package")
+def home(vsix: Path) -> Iterator[Home]:
+    from tests.editors.vscode.workbench import Home
+
+    home = Home(RULES)
+    yield home
+    home.remove()
+
+
+@pytest.fixture(scope="package")
+def workbench(home: Home, vsix: Path) -> Iterator[Workbench]:
+    from playwright.sync_api import sync_playwright
+    from tests.editors.vscode.workbench import CHROMIUM, CHROMIUM_FLAGS, MIDFILL, Workbench
+
+    settings: dict[str, Any] = {"midfill.command": str(MIDFILL), "midfill.arguments": home.arguments}
+    settings["midfill.speculate"] = False  # it would count among the engine's answers
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
+        workbench = Workbench(home, EDITORS, vsix, browser, settings)
+        with workbench.serving():
+            yield workbench
+            browser.close()
+
+
+@pytest.fixture(scope="package")
+def first_window(workbench: Workbench) -> Window:
+    folder = workbench.home.path / "work"
+    folder.mkdir()
+    window = workbench.window(folder)
+    window.wait_for_status("ready")
+    return window
+
+
+@pytest.fixture
+def window(first_window: Window, request: pytest.FixtureRequest) -> Iterator[Window]:
+    """A window whose language server is ready. Where the test fails, a picture is kept."""
+    failed = request.session.testsfailed
+    yield first_window
+    if request.session.testsfailed > failed:
+        first_window.screenshot(f"failed-{request.node.name}")
