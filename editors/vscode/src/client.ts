@@ -36,6 +36,8 @@ export function createClient(run: Executable, log: vscode.LogOutputChannel, isPa
         const gap = args[0];
         return command === INFILL && isGap(gap) ? fill(client, gap) : ((await next(command, args)) as unknown);
       },
+      // Asked for the section "midfill", it is given what is the server's business, and a pause as a setting.
+      workspace: { configuration: ({ items }) => items.map(() => settings(isPaused).midfill) },
     },
   };
   const client: LanguageClient = new LanguageClient("midfill", "Midfill", run, options);
