@@ -5,10 +5,12 @@ from hypothesis import strategies as st
 from midfill.server.reuse import (
     MAX_DOCUMENTS,
     MAX_PROPOSALS,
+    MAX_TYPED_CHARS,
     SITUATION_CHARS,
     Reuse,
     Situation,
     agrees,
+    typed_since,
 )
 
 LONG = "".join(f"line {number}\n" for number in range(1000))
@@ -181,3 +183,17 @@ def test_a_draft_agrees_with_typing_that_it_continues_or_starts(above: str) -> N
     assert agrees("bar", then, at(above + "x = fo", "\n")) is None
     assert agrees("foo", then, at(above + "x =", "\n")) is None
     assert agrees("foo", then, at(above + "x = fo", "")) is None
+
+
+@given(code, code, code, st.sampled_from(["", LONG]))
+def test_typing_alone_is_told_from_other_changes(before: str, typed: str, after: str, above: str) -> None:
+    then, now = at(above + "x" + before + "|", after), at(above + "x" + before + "|" + typed, after)
+    assert typed_since(then, now) == typed
+    assert typed_since(now, then) == (None if typed else "")
+    assert typed_since(then, at(above + "y" + before + "|" + typed, after)) is None
+
+
+def test_as_much_typing_as_is_looked_for_is_found() -> None:
+    typed = LONG[-MAX_TYPED_CHARS:]
+    assert typed_since(at(LONG + "|", ""), at(LONG + "|" + typed, "")) == typed
+    assert typed_since(at(LONG + "|", ""), at(LONG + "|" + typed + "x", "")) is None

@@ -110,12 +110,20 @@ class Reuse:
         self._rejected.forget(document)
 
 
+def typed_since(then: Situation, now: Situation) -> str | None:
+    """What was typed from `then` to `now`, its lines ending in \\n; None where more has changed than that. Pure.
+
+    At most MAX_TYPED_CHARS are looked for in a long file.
+    """
+    return _typed(_spot(then), _spot(now))
+
+
 def agrees(draft: str, then: Situation, now: Situation) -> str | None:
-    """What was typed from `then` to `now`, or None where more has changed than that or the draft goes on differently.
+    """What was typed from `then` to `now`, as `typed_since` has it; None too where the draft goes on differently.
 
     A draft shorter than what was typed agrees if it is the start of it: it may still become the same text. Pure.
     """
-    typed = _typed(_spot(then), _spot(now))
+    typed = typed_since(then, now)
     if typed is None:
         return None
     draft = _with_line_feeds(draft)
