@@ -1,0 +1,357 @@
+"""The language server: one thin function for each method of the protocol."""
+# pyright: reportUnknownMemberType=false
+# (pygls' decorators have no types)
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import default_converter
+from pygls.uris import to_fs_path
+
+from midfill.engine.client import EngineClient, EngineState
+from midfill.engine.errors import MidfillError
+from midfill.server.document import Document
+from midfill.server.progress import WorkDone
+from midfill.server.protocol import DID_PARTIALLY_ACCEPT, DID_SHOW, Protocol
+from midfill.server.selection import (
+    FILL_SELECTION,
+    TITLES,
+    SelectionError,
+    code_actions,
+    fill_selection,
+    read_arguments,
+)
+from midfill.server.session import Gap, Offer, Session, Shared
+from midfill.server.settings import read_settings
+from midfill.server.statistics import Statistics
+
+log = logging.getLogger(__name__)
+
+ACCEPTED = "midfill.accepted"
+REJECTED = "midfill.rejected"
+STATUS = "midfill/status"
+REMEMBERED_OFFERS = 256
+
+
+class Server(LanguageServer):
+    """The state of one editor's connection."""
+
+    shared: Shared
+
+    def __init__(self, engine_arguments: Sequence[str]) -> None:
+        super().__init__("midfill", version("midfill"), protocol_cls=Protocol, converter_factory=default_converter)
+        self.engine_arguments = tuple(engine_arguments)
+        self.sessions: dict[str, Session] = {}
+        self.offers: OrderedDict[int, tuple[Session, Offer]] = OrderedDict()
+        self.loading: WorkDone | None = None
+        self.told: set[str] = set()
+        self.untold: list[str] = []
+        """Complaints from before the client could be spoken to."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """To the log. Never a pop-up, as pygls' own would be."""
+        log.error("%s: %s", source.__name__, type(error).__name__, exc_info=error)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs `work` beside the handlers."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def tell_status(self) -> None:
+        """Tells the editor's status bar how the engine is."""
+        state = self.shared.engine.state
+        status = {
+            "phase": state.phase if self.shared.settings.enabled else "paused",
+            "model": state.model,
+            "device": state.device,
+            "message": state.message,
+            "latencyMs": self.shared.engine_ms,
+        }
+        self.protocol.notify(STATUS, status)
+
+    def complain(self, complaints: Sequence[str]) -> None:
+        """Says all that was not said before, in one message."""
+        fresh = [complaint for complaint in complaints if complaint not in self.told]
+        self.told.update(fresh)
+        if fresh:
+            self.say("; ".join(fresh), types.MessageType.Warning)
+
+    def say(self, message: str, kind: types.MessageType) -> None:
+        """A message to the person."""
+        self.window_show_message(types.ShowMessageParams(kind, f"midfill: {message}"))
+
+
+# The connection
+
+
+def initialize(ls: Server, params: types.InitializeParams) -> None:
+    settings, ls.untold = read_settings(params.initialization_options)
+    arguments = [*ls.engine_arguments, *(("--model", settings.model) if settings.model else ())]
+    engine = EngineClient(arguments, name="midfill lsp", on_state=lambda state: on_engine_state(ls, state))
+    ls.shared = Shared(engine, Statistics(), _roots(params))
+    ls.shared.use(settings)
+
+
+def _roots(params: types.InitializeParams) -> list[Path]:
+    folders = [folder.uri for folder in params.workspace_folders or []] or [params.root_uri or ""]
+    return [Path(path) for folder in folders if folder and (path := to_fs_path(folder))]
+
+
+async def initialized(ls: Server, params: types.InitializedParams) -> None:
+    ls.complain(ls.untold)
+    await configure(ls, None)
+    ls.tell_status()
+    await start_engine(ls)
+
+
+async def start_engine(ls: Server) -> None:
+    """Starts or joins the engine, so that the model is loaded before the first key."""
+    try:
+        await ls.shared.engine.start()
+    except MidfillError as error:
+        log.warning("%s", error)
+
+
+def on_engine_state(ls: Server, state: EngineState) -> None:
+    """The engine came, went, or loads its model."""
+    ls.tell_status()
+    if state.phase == "loading" and ls.loading is None:
+        ls.loading = WorkDone(ls, "Loading the model")
+        ls.spawn(ls.loading.begin())
+    elif state.phase == "loading" and ls.loading is not None:
+        ls.loading.report(state.model, state.share)
+    elif ls.loading is not None:
+        ls.loading.end(state.message or state.model)
+        ls.loading = None
+    if state.phase == "failed":
+        ls.complain([state.message])
+
+
+async def shutdown(ls: Server, params: None) -> None:
+    for session in ls.sessions.values():
+        session.close()
+    ls.shared.statistics.close()
+    await ls.shared.engine.aclose()
+
+
+async def did_change_configuration(ls: Server, params: types.DidChangeConfigurationParams) -> None:
+    await configure(ls, params.settings)
+
+
+async def configure(ls: Server, given: Any) -> None:
+    """Takes settings over: those that came, or, where none did, those that the client gives when asked."""
+    workspace = ls.client_capabilities.workspace
+    if given is None and workspace is not None and workspace.configuration:
+        item = types.ConfigurationItem(section="midfill")
+        try:
+            answer = await ls.workspace_configuration_async(types.ConfigurationParams([item]))
+        except JsonRpcException as error:
+            log.warning("the client does not give its settings: %s", error)
+            return
+        given = answer[0] if answer else None
+    if given is not None:
+        settings, complaints = read_settings(given)
+        ls.shared.use(settings)
+        for session in ls.sessions.values():
+            session.show_to_neighbours()
+        ls.complain(complaints)
+        ls.tell_status()
+
+
+# Documents
+
+
+def did_open(ls: Server, params: types.DidOpenTextDocumentParams) -> None:
+    item = params.text_document
+    encoding = types.PositionEncodingKind(ls.workspace.position_encoding).value
+    document = Document(item.uri, item.language_id, item.version, item.text, encoding)
+    ls.sessions[item.uri] = Session(document, _path(item.uri), ls.shared)
+
+
+def did_change(ls: Server, params: types.DidChangeTextDocumentParams) -> None:
+    if (session := ls.sessions.get(params.text_document.uri)) is not None:
+        session.change(params.content_changes, params.text_document.version)
+
+
+def did_close(ls: Server, params: types.DidCloseTextDocumentParams) -> None:
+    if (session := ls.sessions.pop(params.text_document.uri, None)) is not None:
+        session.close()
+
+
+def _path(uri: str) -> Path | None:
+    """The file of a `file:` URI; None for documents that are in no file."""
+    path = to_fs_path(uri) if uri.startswith("file:") else None
+    return Path(path) if path else None
+
+
+# Suggestions
+
+
+async def inline_completion(ls: Server, params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
+    """A list, empty where nothing is to be shown. None, which lets Neovim keep what it shows, if it is out of date."""
+    session = ls.sessions.get(params.text_document.uri)
+    if session is None:
+        return types.InlineCompletionList([])
+    started, version_asked = time.monotonic(), session.document.version
+    gap = _gap(session.document, params)
+    automatic = params.context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
+    offer = await session.suggest(gap, automatic=automatic)
+    if session.document.version != version_asked:
+        return None
+    if offer is None:
+        return types.InlineCompletionList([])
+    _remember(ls, session, offer)
+    ls.shared.count("shown", session.document.language, offer.source, (time.monotonic() - started) * 1e3)
+    if offer.source == "engine":
+        ls.tell_status()
+    session.speculate(offer)
+    return types.InlineCompletionList([_item(session.document, offer)])
+
+
+def _gap(document: Document, params: types.InlineCompletionParams) -> Gap:
+    """The cursor; with an entry of the completion menu selected, what that entry would replace."""
+    if (selected := params.context.selected_completion_info) is not None:
+        start, end = document.place(selected.range.start), document.place(selected.range.end)
+        return Gap(min(start, end), max(start, end), selected.text)
+    place = document.place(params.position)
+    return Gap(place, place)
+
+
+def _item(document: Document, offer: Offer) -> types.InlineCompletionItem:
+    gap, ghost = offer.gap, offer.ghost
+    back = 0 if gap.typed else ghost.back
+    span = types.Range(
+        document.position(gap.start._replace(column=gap.start.column - back)),
+        document.position(gap.end._replace(column=gap.end.column + ghost.replaced)),
+    )
+    text = gap.typed + ghost.text[ghost.back :] if gap.typed else ghost.text
+    accepted = types.Command(title="Accepted", command=ACCEPTED, arguments=[offer.id])
+    return types.InlineCompletionItem(insert_text=text, range=span, command=accepted)
+
+
+def _remember(ls: Server, session: Session, offer: Offer) -> None:
+    ls.offers[offer.id] = (session, offer)
+    if len(ls.offers) > REMEMBERED_OFFERS:
+        ls.offers.popitem(last=False)
+
+
+def accepted(ls: Server, params: types.ExecuteCommandParams) -> None:
+    """The command of each item: the editor runs it when the person takes the item."""
+    if (found := _offer(ls, params.arguments)) is not None:
+        session, _ = found
+        ls.shared.count("accepted", session.document.language)
+
+
+def rejected(ls: Server, params: types.ExecuteCommandParams) -> None:
+    """The person dismissed the item: it is not offered there again."""
+    if (found := _offer(ls, params.arguments)) is not None:
+        session, offer = found
+        session.reject(offer)
+
+
+def did_show(ls: Server, params: Any) -> None:
+    """Copilot's notification that an item became visible. Ours are counted when they are sent."""
+
+
+def did_partially_accept(ls: Server, params: Any) -> None:
+    """Copilot's notification that a word or a line of an item was taken."""
+    match params:
+        case {"item": {"command": {"arguments": [int(id), *_]}}} if found := _offer(ls, [id]):
+            session, _ = found
+            ls.shared.count("partly", session.document.language)
+        case _:
+            log.debug("%s of an item that is not known", DID_PARTIALLY_ACCEPT)
+
+
+def _offer(ls: Server, arguments: Sequence[object] | None) -> tuple[Session, Offer] | None:
+    match arguments:
+        case [int(id)]:
+            return ls.offers.get(id)
+        case _:
+            return None
+
+
+# Selections
+
+
+def code_action(ls: Server, params: types.CodeActionParams) -> list[types.CodeAction]:
+    session = ls.sessions.get(params.text_document.uri)
+    if session is None or session.reason_for_silence() is not None:
+        return []
+    return code_actions(params, session.document.version)
+
+
+async def infill_selection(ls: Server, params: types.ExecuteCommandParams) -> bool:
+    """Fills a selection with one edit. Answers whether the editor applied it; what stands in the way is told."""
+    progress: WorkDone | None = None
+    try:
+        arguments = read_arguments([*(params.arguments or [])])
+        session = ls.sessions.get(arguments.uri)
+        if session is None:
+            raise SelectionError("the file is not open")
+        progress = WorkDone(ls, TITLES[arguments.mode], token=params.work_done_token)
+        work = asyncio.current_task()
+        assert work is not None
+        await progress.begin(on_cancel=work.cancel)
+        edit = await fill_selection(session, arguments, lambda text: progress.report(_so_far(text)))
+        applied = await ls.workspace_apply_edit_async(types.ApplyWorkspaceEditParams(_workspace_edit(ls, edit)))
+    except MidfillError as error:
+        ls.say(str(error), types.MessageType.Warning)
+        return False
+    finally:
+        if progress is not None:
+            progress.end("")
+    return applied.applied
+
+
+def _so_far(text: str) -> str:
+    return f"{len(text)} characters"
+
+
+def _workspace_edit(ls: Server, edit: types.TextDocumentEdit) -> types.WorkspaceEdit:
+    workspace = ls.client_capabilities.workspace
+    if workspace and workspace.workspace_edit and workspace.workspace_edit.document_changes:
+        return types.WorkspaceEdit(document_changes=[edit])
+    edits = cast("list[types.TextEdit]", edit.edits)
+    return types.WorkspaceEdit(changes={edit.text_document.uri: edits})
+
+
+HANDLERS: tuple[tuple[str, Callable[..., Any], Any], ...] = (
+    (types.INITIALIZE, initialize, None),
+    (types.INITIALIZED, initialized, None),
+    (types.SHUTDOWN, shutdown, None),
+    (types.WORKSPACE_DID_CHANGE_CONFIGURATION, did_change_configuration, None),
+    (types.TEXT_DOCUMENT_DID_OPEN, did_open, None),
+    (types.TEXT_DOCUMENT_DID_CHANGE, did_change, None),
+    (types.TEXT_DOCUMENT_DID_CLOSE, did_close, None),
+    (types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_completion, types.InlineCompletionOptions()),
+    (
+        types.TEXT_DOCUMENT_CODE_ACTION,
+        code_action,
+        types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.RefactorRewrite]),
+    ),
+    (DID_SHOW, did_show, None),
+    (DID_PARTIALLY_ACCEPT, did_partially_accept, None),
+)
+COMMANDS = ((ACCEPTED, accepted), (REJECTED, rejected), (FILL_SELECTION, infill_selection))
+
+
+def make_server(engine_arguments: Sequence[str] = ()) -> Server:
+    """A server whose engine, if it has to start one, is started with `engine_arguments`."""
+    server = Server(engine_arguments)
+    for method, handler, options in HANDLERS:
+        server.feature(method, options)(handler)
+    for name, handler in COMMANDS:
+        server.command(name)(handler)
+    return server

@@ -1,0 +1,319 @@
+"""One open document: what it asks the engine, what it offers the editor, and what became of that."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from lsprotocol import types
+from midfill.server.context import Neighbours
+
+from midfill.engine.client import EngineClient
+from midfill.engine.wire import Infill, InfillRequest, Mode
+from midfill.server.decode import Decode
+from midfill.server.document import Document, Place
+from midfill.server.ghost import Ghost, Surroundings, ghost
+from midfill.server.ignored import Ignored
+from midfill.server.quiet import Rhythm, reason_for_quiet
+from midfill.server.reuse import SITUATION_CHARS, Reuse, Situation, agrees
+from midfill.server.settings import Settings
+from midfill.server.statistics import Kind, Source, Statistics
+
+log = logging.getLogger(__name__)
+
+CLAIM_S = 0.25
+"""How long a decode that agrees with what was typed runs on after its request was cancelled: the next is on its way."""
+SURROUNDING_LINES = 64
+SNIPPET_CHARS = 2048
+"""Of other files, in one prompt."""
+SLIP_CHARS = 2
+"""So much typed against an offer may be a slip of the fingers; more rejects it."""
+
+
+class Shared:
+    """What all sessions of one language server share."""
+
+    def __init__(self, engine: EngineClient, statistics: Statistics, roots: Sequence[Path]) -> None:
+        self.engine, self.statistics, self.roots = engine, statistics, roots
+        self.reuse = Reuse()
+        self.engine_ms: float | None = None
+        """Latency of the last fill."""
+        self.ids = count(1)
+        self.use(Settings())
+
+    def use(self, settings: Settings) -> None:
+        """Takes the settings over."""
+        self.settings = settings
+        self.ignored = Ignored(self.roots, settings.exclude)
+        self.neighbours = Neighbours(self.ignored)
+
+    def count(self, kind: Kind, language: str, source: Source | None = None, latency_ms: float | None = None) -> None:
+        """Notes for the statistics, if they are wanted."""
+        if self.settings.statistics:
+            self.statistics.record(kind, language, source=source, latency_ms=latency_ms)
+
+
+class Gap(NamedTuple):
+    """What is to be filled: from `start` to `end`, nothing between them for a cursor."""
+
+    start: Place
+    end: Place
+    typed: str = ""
+    """To be taken as standing before the gap: the selected entry of the editor's completion menu."""
+
+
+class Offer(NamedTuple):
+    """A suggestion as it was given to the editor."""
+
+    id: int
+    gap: Gap
+    ghost: Ghost
+    situation: Situation
+    text: str
+    """The fill that the ghost was made from: what is to be inserted."""
+    source: Source
+
+
+class Edit(NamedTuple):
+    """The last change of a document."""
+
+    end: Place
+    """Behind what was inserted: where the cursor is, if the change was typed."""
+    is_delete: bool
+
+
+class Session:
+    """State of one open document. At most one of its requests is live in the engine."""
+
+    def __init__(self, document: Document, path: Path | None, shared: Shared) -> None:
+        self.document, self.path, self.shared = document, path, shared
+        self.rhythm = Rhythm()
+        self.live: Decode | None = None
+        self.offer: Offer | None = None
+        self.last_edit: Edit | None = None
+        self._turn = 0
+        self.show_to_neighbours()
+
+    # What the editor tells
+
+    def change(self, changes: Sequence[types.TextDocumentContentChangeEvent], version: int) -> None:
+        """Applies an edit, and ends the live decode if that shows it to be in vain."""
+        for change in changes:
+            start = None if isinstance(change, types.TextDocumentContentChangeWholeDocument) else change.range.start
+            place = self.document.place(start) if start else None
+            self.document.apply([change], version)
+            self.last_edit = _edit(place, change, self.document)
+        self.rhythm.typed(time.monotonic() * 1e3)
+        self.show_to_neighbours()
+        if self.last_edit is None:
+            return
+        now = self.situation(Gap(self.last_edit.end, self.last_edit.end))
+        if self.live and not self.live.speculative and not self.live.may_serve(now):
+            self._end_live()
+        self._notice_rejection(now)
+
+    def show_to_neighbours(self) -> None:
+        """Lets fills in other files look at this one."""
+        line = self.last_edit.end.line if self.last_edit else 0
+        self.shared.neighbours.update(self.document.uri, self.path, self.document.lines, line)
+
+    def close(self) -> None:
+        """Ends all that goes on for the document."""
+        self._turn += 1
+        self._end_live()
+        self.shared.reuse.forget(self.document.uri)
+        self.shared.engine.forget(self.document.uri)
+
+    # Suggestions
+
+    def reason_for_silence(self) -> str | None:
+        """Why nothing is suggested in this document at all; None if it is served."""
+        settings = self.shared.settings
+        if not settings.serves(self.document.language):
+            return "switched off"
+        if self.document.num_chars > settings.max_file_bytes:
+            return "the file is too large"
+        return self.shared.ignored.reason(self.path) if self.path else None
+
+    async def suggest(self, gap: Gap, *, automatic: bool) -> Offer | None:
+        """The suggestion for a cursor at `gap`, if there is one. A newer call makes older ones return None."""
+        self._turn += 1
+        turn = self._turn
+        if self.reason_for_silence() is not None:
+            return None
+        situation = self.situation(gap)
+        text = self.shared.reuse.recall(self.document.uri, situation)
+        source: Source = "engine" if text is None else "memory"
+        if text is None:
+            if automatic and (reason := self._reason_for_quiet(gap, situation)):
+                log.debug("quiet: %s", reason)
+                return None
+            await self._ask(gap, situation, automatic, turn)
+            text = self.shared.reuse.recall(self.document.uri, situation) if turn == self._turn else None
+        if text is None or self.shared.reuse.is_rejected(self.document.uri, situation, text):
+            return None
+        suggestion = ghost(text, self.surroundings(gap))
+        self.offer = suggestion and Offer(next(self.shared.ids), gap, suggestion, situation, text, source)
+        return self.offer
+
+    async def _ask(self, gap: Gap, situation: Situation, automatic: bool, turn: int) -> None:
+        """Waits until the engine has an answer for `situation`, or lets it go."""
+        decode = self.live
+        if decode is None or not decode.serves(situation):
+            self._end_live()
+            if automatic:
+                await asyncio.sleep(self._delay_ms() / 1e3)
+                if turn != self._turn:
+                    return
+            mode = "fast" if automatic else self.shared.settings.explicit_mode
+            decode = self._begin(self._request(gap, mode), situation)
+        try:
+            await asyncio.wait([decode.task])
+        except asyncio.CancelledError:  # $/cancelRequest
+            if turn == self._turn:
+                self._let_go(decode)
+            raise
+
+    async def fill_span(self, gap: Gap, mode: Mode, max_tokens: int, on_draft: Callable[[str], None]) -> Infill:
+        """A fill that was asked for by a command: always new, shown or not. Raises `EngineError`."""
+        self._turn += 1
+        self._end_live()
+        request = msgspec.structs.replace(self._request(gap, mode), max_tokens=max_tokens)
+        return await self.shared.engine.fill(request, on_draft=on_draft)
+
+    def _delay_ms(self) -> float:
+        """How long to wait for another key before the engine is asked."""
+        if (fixed := self.shared.settings.debounce_ms) is not None:
+            return fixed
+        return self.rhythm.delay_ms(self.shared.engine_ms, time.monotonic() * 1e3)
+
+    def _request(self, gap: Gap, mode: Mode) -> InfillRequest:
+        settings, document = self.shared.settings, self.document
+        window = document.window(gap.start, gap.end)
+        situation = self.situation(gap)
+        neighbours = self.shared.neighbours if settings.other_files else None
+        return InfillRequest(
+            document=document.uri,
+            prefix=window.prefix + gap.typed,
+            suffix=window.suffix,
+            language=document.language or None,
+            snippets=neighbours.snippets(document.uri, *situation, SNIPPET_CHARS) if neighbours else (),
+            max_tokens=settings.max_tokens,
+            mode=mode,
+        )
+
+    def _begin(self, request: InfillRequest, situation: Situation, *, speculative: bool = False) -> Decode:
+        started = time.monotonic()
+        decode = Decode(self.shared.engine, request, situation, speculative=speculative)
+
+        def remember(task: asyncio.Task[Infill]) -> None:
+            if self.live is decode:
+                self.live = None
+            if task.cancelled() or task.exception() is not None:
+                return
+            if not speculative:
+                self.shared.engine_ms = (time.monotonic() - started) * 1e3
+            if task.result().shown:
+                self.shared.reuse.remember(self.document.uri, situation, task.result().text)
+
+        decode.task.add_done_callback(remember)
+        self.live = decode
+        return decode
+
+    def _let_go(self, decode: Decode) -> None:
+        """After a cancelled request: ends its decode, at once or, if it may still serve, soon unless it is claimed."""
+        now = self.situation(Gap(self.last_edit.end, self.last_edit.end)) if self.last_edit else None
+        if now is None or now == decode.situation or not decode.serves(now):
+            decode.cancel()
+            return
+        turn = self._turn
+
+        def end() -> None:
+            if turn == self._turn:
+                decode.cancel()
+
+        asyncio.get_running_loop().call_later(CLAIM_S, end)
+
+    def _end_live(self) -> None:
+        if self.live is not None:
+            self.live.cancel()
+            self.live = None
+
+    def speculate(self, offer: Offer) -> None:
+        """Asks, when the engine has nothing better to do, for what comes after `offer` is accepted."""
+        if not self.shared.settings.speculate or self.live is not None or offer.ghost.replaced or offer.gap.typed:
+            return
+        added = offer.ghost.text[offer.ghost.back :]
+        after = Situation((offer.situation.before + added)[-SITUATION_CHARS:], offer.situation.after)
+        if offer is self.offer and self.shared.reuse.recall(self.document.uri, after) is None:
+            request = self._request(offer.gap._replace(typed=added), "fast")
+            self._begin(request, after, speculative=True)
+
+    def _notice_rejection(self, now: Situation) -> None:
+        """Takes the offer for rejected once something else was typed in its place."""
+        offer = self.offer
+        if offer is None or agrees(offer.text, offer.situation, now) is not None:
+            return
+        typed = _typed_since(offer.situation, now)
+        if typed is not None and len(typed) <= SLIP_CHARS:
+            return
+        if typed and not typed.startswith(offer.text):
+            self.reject(offer)
+        self.offer = None
+
+    def reject(self, offer: Offer) -> None:
+        """Never offers this again at its place."""
+        self.shared.reuse.reject(self.document.uri, offer.situation)
+        self.shared.count("rejected", self.document.language)
+
+    # Views of the document
+
+    def situation(self, gap: Gap) -> Situation:
+        """What the gap stands between."""
+        before = self.document.before(gap.start, SITUATION_CHARS) + gap.typed
+        return Situation(before[-SITUATION_CHARS:], self.document.after(gap.end, SITUATION_CHARS))
+
+    def surroundings(self, gap: Gap) -> Surroundings:
+        """What the post-filters look at."""
+        lines, first, last = self.document.lines, gap.start.line, gap.end.line
+        return Surroundings(
+            line_before=lines[first][: gap.start.column] + gap.typed,
+            line_after=_bare(lines[last][gap.end.column :]),
+            above=[_bare(line) for line in lines[max(0, first - SURROUNDING_LINES) : first]],
+            below=[_bare(line) for line in lines[last + 1 : last + 1 + SURROUNDING_LINES]],
+            eol=self.document.eol,
+            indent=None,
+        )
+
+    def _reason_for_quiet(self, gap: Gap, situation: Situation) -> str | None:
+        edit, settings = self.last_edit, self.shared.settings
+        return reason_for_quiet(
+            *situation,
+            deleted=edit is not None and edit.is_delete and edit.end == gap.start,
+            language=self.document.language,
+            in_comments=settings.in_comments,
+            in_strings=settings.in_strings,
+        )
+
+
+def _edit(start: Place | None, change: types.TextDocumentContentChangeEvent, document: Document) -> Edit | None:
+    """Where a change ends; None for one of the whole text, which nobody typed."""
+    if start is None:
+        return None
+    offset = document.offset(start) + len(change.text)
+    return Edit(document.place_at(offset), is_delete=not change.text)
+
+
+def _typed_since(then: Situation, now: Situation) -> str | None:
+    """What stands behind `then` now; None where more than that changed. Pure."""
+    head = then.before[-SITUATION_CHARS // 2 :]
+    at = now.before.rfind(head)
+    return now.before[at + len(head) :] if at >= 0 and now.after == then.after else None
+
+
+def _bare(line: str) -> str:
+    return line.rstrip("\r\n")
