@@ -125,8 +125,8 @@ class Connection:
             raise RequestFailed(str(error)) from None
         try:
             await self._writer.drain()  # before it is written: to an engine that hangs no more is said
-        except OSError as error:
-            raise EngineGone(f"the connection to the engine broke: {error}") from None
+        except OSError:
+            raise EngineGone(self._end or "the engine ended") from None
         if self._end:
             raise EngineGone(self._end)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
