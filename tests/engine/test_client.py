@@ -331,6 +331,7 @@ async def test_to_forget_a_document_starts_nothing(endpoint: Endpoint, client: E
     client.forget("a.py")
     async with peer_at(endpoint) as peer:
         await client.start()
+        client.forget("\ud800")  # which no request can have named
         client.forget("b.py")
         assert await peer.heard.get() == Forget(document="b.py")
 

@@ -107,9 +107,13 @@ class Connection:
         return await self._ask(number, AskStatus(id=number), None)
 
     def tell(self, message: Cancel | Forget | Stop) -> None:
-        """Says something that has no answer; nothing, if the connection has ended."""
-        if not self._end:
+        """Says something that has no answer; nothing, if the connection has ended or no frame can say it."""
+        if self._end:
+            return
+        try:
             self._writer.write(pack(message))
+        except FrameError as error:
+            log.warning("%s", error)
 
     def close(self, end: str = CLOSED) -> None:
         """Ends the connection, at once. The first reason given is told to all."""
