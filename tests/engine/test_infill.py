@@ -1,5 +1,7 @@
 """`midfill.engine.infill`: whole fills, with the embedded model's vocabulary and small random weights."""
 
+import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -186,6 +188,33 @@ def test_a_fill_longer_than_the_models_positions_is_refused():
 def test_a_mode_that_the_model_has_not_is_refused():
     with pytest.raises(InputError, match="mode: wanted fast, the only one that this model has, got best"):
         infiller().complete(msgspec.structs.replace(request("x = ", "\n"), mode="best"))
+
+
+def test_it_works_after_a_failure_that_is_not_the_devices():
+    engine = infiller()
+    with pytest.raises(InputError):
+        engine.complete(request("x = ", "\n", max_tokens=10_000))
+    assert engine.works()
+
+
+LOSES_THE_CARD = """
+import torch
+from tests.engine.test_infill import SETTINGS, TOKENIZER, small_model
+from midfill.engine.infill import Infiller
+engine = Infiller(small_model(vocab_size=8192, canvas_length=32).cuda(), TOKENIZER, SETTINGS)
+assert engine.works()
+try:
+    torch.zeros(1, device="cuda")[torch.tensor([5], device="cuda")].item()
+except RuntimeError:
+    assert not engine.works()
+    print("lost")
+"""
+
+
+@pytest.mark.gpu
+def test_a_card_that_was_lost_is_noticed():
+    result = subprocess.run([sys.executable, "-c", LOSES_THE_CARD], capture_output=True, text=True, check=False)
+    assert result.stdout == "lost\n"
 
 
 def test_it_tells_what_it_holds_and_forgets_it():

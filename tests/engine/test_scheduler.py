@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from tests.engine.small_model import small_model
 
 from midfill.engine.canvas import DenoiseSettings
-from midfill.engine.errors import InputError
+from midfill.engine.errors import EngineError, InputError
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.prompt import PromptLimits
 from midfill.engine.scheduler import PATIENCE_S, Decode, Filler, Job, Scheduler, Why, choose
-from midfill.engine.scripted import Rule, ScriptedFiller
+from midfill.engine.scripted import Crash, Rule, ScriptedFiller
 from midfill.engine.settings import InfillSettings
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import Infill, InfillRequest
@@ -335,6 +335,32 @@ def test_a_failure_ends_its_own_request_only(error: Exception, message: str, cap
 
     asyncio.run(scenario())
     assert caplog.records[-1].levelno >= logging.WARNING
+
+
+@pytest.mark.parametrize("crash", ["raise", "lose"])
+def test_after_a_failure_it_goes_on_unless_the_device_is_lost(crash: Crash) -> None:
+    async def scenario() -> None:
+        filler, gate = ScriptedFiller([Rule(after="!", text="abcd", crash=crash), FOUR_STEPS]), Gate()
+        scheduler = Scheduler(gate)
+        running = asyncio.create_task(scheduler.run(filler))
+        bad, good = Asker("bad", prefix="!"), Asker("good")
+        scheduler.submit(bad.request, bad)
+        while await gate.turn():
+            pass
+        assert isinstance(bad.end, Exception)
+        assert running.done() == (crash == "lose")
+        if running.done():
+            with pytest.raises(EngineError, match="lost"):
+                running.result()
+            return
+        scheduler.submit(good.request, good)
+        while await gate.turn():
+            pass
+        assert good.answer == "abcd"
+        scheduler.stop()
+        await running
+
+    asyncio.run(scenario())
 
 
 def test_a_decode_that_cannot_be_closed_is_gone_all_the_same(caplog: pytest.LogCaptureFixture) -> None:

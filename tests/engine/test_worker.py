@@ -19,6 +19,7 @@ from midfill.engine.checkpoint import load
 from midfill.engine.errors import EngineGone
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
+from midfill.engine.locks import try_lock
 from midfill.engine.scripted import Rule
 from midfill.engine.settings import settings_for
 from midfill.engine.tokenizer import Tokenizer
@@ -36,11 +37,12 @@ from midfill.engine.wire import (
     Stop,
     Submit,
 )
-from midfill.engine.worker import MOST_THREADS, usual_threads
+from midfill.engine.worker import MOST_THREADS, say_ready, usual_threads
 
 RULES = [
     Rule(after="slow", text="abcd", steps=500, step_ms=20),
     Rule(after="die", text="abcd", crash="exit"),
+    Rule(after="lose", text="abcd", crash="lose"),
     Rule(after="x = ", text="1 + 2"),
 ]
 
@@ -106,13 +108,14 @@ async def test_it_ends_in_order_when_asked_to(on_socket: EngineFolder, how: sign
 
 
 @pytest.mark.asyncio
-async def test_a_dying_engine_leaves_the_place_to_the_next(folder: EngineFolder) -> None:
+@pytest.mark.parametrize(("how", "code"), [("die", 70), ("lose", 1)])
+async def test_an_engine_that_dies_leaves_the_place_to_the_next(folder: EngineFolder, how: str, code: int) -> None:
     process = folder.start(*folder.script(RULES))
     async with folder.client() as peer:
-        peer.submit(1, "die")
+        peer.submit(1, how)
         while await peer.receive() is not None:
             pass
-    assert await exit_code(process) == 70
+    assert await exit_code(process) == code
     folder.start(*folder.script(RULES))
     async with folder.client() as peer:
         peer.submit(1, "x = ")
@@ -155,10 +158,15 @@ async def test_it_can_be_found_again_after_its_place_was_cleaned_up(folder: Engi
 @pytest.mark.asyncio
 async def test_one_whose_place_was_taken_ends_and_leaves_it(on_socket: EngineFolder) -> None:
     old = on_socket.start(*on_socket.script(RULES))
-    on_socket.endpoint.owner_lock.unlink()
-    new = on_socket.start(*on_socket.script(RULES))
-    assert await exit_code(old) == 0
-    assert await _connected(on_socket) == new.pid
+    endpoint = on_socket.endpoint
+    endpoint.owner_lock.unlink()
+    lock = try_lock(endpoint.owner_lock)
+    assert lock is not None
+    async with await endpoint.listen(lambda reader, writer: asyncio.sleep(0)):
+        ours = endpoint.identity()
+        assert await exit_code(old) == 0
+        assert endpoint.identity() == ours
+    lock.close()
 
 
 @pytest.mark.asyncio
@@ -240,6 +248,15 @@ async def test_it_logs_who_comes_and_never_a_text(on_socket: EngineFolder) -> No
     assert "a test came" in on_socket.log()
     assert "RuntimeError" in on_socket.log()
     assert "secret" not in on_socket.log()
+
+
+def test_whoever_started_it_may_be_gone(caplog: pytest.LogCaptureFixture) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    say_ready(writer)
+    assert "nobody waits" in caplog.text
+    with pytest.raises(OSError):
+        os.close(writer)  # it is closed
 
 
 @pytest.mark.asyncio

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 
 import msgspec
+import torch
 
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
 from midfill.engine.canvas import DenoiseSettings, decode
@@ -58,6 +59,13 @@ class Infiller:
     def forget(self, document: str) -> None:
         """Frees the slot of a closed document, which must not be being filled."""
         self.cache.forget(document)
+
+    def works(self) -> bool:
+        """Whether the device still computes. After some errors a card refuses all that follows, in this process."""
+        try:
+            return torch.ones(1, device=self.device).item() == 1
+        except RuntimeError:  # a failing card's, too
+            return False
 
     def complete(self, request: InfillRequest) -> Infill:
         """The answer of `fill`, waiting for it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
-from midfill.engine.errors import MidfillError
+from midfill.engine.errors import EngineError, MidfillError
 from midfill.engine.tally import Tally
 from midfill.engine.wire import Infill, InfillRequest
 
@@ -44,6 +44,10 @@ class Filler(Protocol):
 
     def forget(self, document: str) -> None:
         """Frees a document's cache. Not called while a decode of that document is open."""
+        ...
+
+    def works(self) -> bool:
+        """Whether it can go on after a failure."""
         ...
 
     @property
@@ -134,7 +138,7 @@ class Scheduler:
         self._wake.set()
 
     async def run(self, filler: Filler) -> None:
-        """Serves until `stop`. Waits without work when there is none."""
+        """Serves until `stop`; sleeps while there is no work. Raises `EngineError` if `filler` works no more."""
         for job in self._jobs:
             job.waits_since = time.monotonic()  # they waited for the model, not for a step
         while True:
@@ -194,6 +198,8 @@ class Scheduler:
         else:
             self.tally.failed += 1
             job.listener.on_failed(outcome.message)
+            if not await self._step(filler.works):
+                raise EngineError("the model's device is lost")
 
     async def _do(self, work: Callable[[], Any], filler: Filler) -> Any:
         """`work` off the event loop: its result, or how it failed."""

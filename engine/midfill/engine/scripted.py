@@ -17,6 +17,7 @@ from midfill.engine.wire import Infill, InfillRequest
 
 CHARACTERS_A_TOKEN = 4
 Count = Annotated[int, Meta(ge=0)]
+Crash = Literal["exit", "raise", "lose"]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,8 +34,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What each step takes, prefill too."""
     shown: bool = True
     confidence: Annotated[float, Meta(ge=0, le=1)] = 0.9
-    crash: Literal["exit", "raise"] | None = None
-    """What happens instead of the second half: the process dies, or the step fails."""
+    crash: Crash | None = None
+    """What happens instead of the second half: the process dies, the step fails, or the device is lost with it."""
 
 
 NOTHING = Rule(text="", steps=1, shown=False, confidence=0.0)
@@ -60,6 +61,7 @@ class ScriptedFiller:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
         self._cached: dict[str, str] = {}
+        self._is_lost = False
 
     @property
     def documents(self) -> int:
@@ -75,8 +77,14 @@ class ScriptedFiller:
         """Empties a document's cache."""
         self._cached.pop(document, None)
 
+    def works(self) -> bool:
+        """Whether no rule has lost the device."""
+        return not self._is_lost
+
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
-        """Yields the text so far after each step; returns the answer."""
+        """Yields the text so far after each step; returns the answer. Raises `InputError` for any mode but fast."""
+        if request.mode != "fast":
+            raise InputError("mode", "fast, the only one that a script has", request.mode)
         rule = next((rule for rule in self.rules if _fits(rule, request)), NOTHING)
         started = time.perf_counter()
         cached = self._prefill(request)
@@ -86,7 +94,7 @@ class ScriptedFiller:
         prefilled = time.perf_counter()
         for step in range(rule.steps):
             if rule.crash is not None and step >= rule.steps // 2:
-                _crash(rule.crash)
+                self._crash(rule.crash)
             time.sleep(rule.step_ms / 1e3)
             yield _draft(rule, step + 1)
         return Infill(
@@ -107,6 +115,13 @@ class ScriptedFiller:
         self._cached[request.document] = prompt
         return _tokens(len(common))
 
+    def _crash(self, how: Crash) -> None:
+        """As a device error does: without a word, from whichever thread."""
+        if how == "exit":
+            os._exit(70)
+        self._is_lost = how == "lose"
+        raise RuntimeError("the script says so")
+
 
 def _fits(rule: Rule, request: InfillRequest) -> bool:
     return request.prefix.endswith(rule.after) and request.suffix.startswith(rule.before)
@@ -121,10 +136,3 @@ def _draft(rule: Rule, steps_done: int) -> str:
 
 def _tokens(characters: int) -> int:
     return characters // CHARACTERS_A_TOKEN
-
-
-def _crash(how: Literal["exit", "raise"]) -> None:
-    """As a device error does: without a word, from whichever thread."""
-    if how == "exit":
-        os._exit(70)
-    raise RuntimeError("the script says so")

@@ -77,8 +77,9 @@ class Service:
             log.warning("%s: %s", client.name, error if isinstance(error, FrameError) else "it says nothing")
         finally:
             client.leave()
-            await asyncio.wait({sending}, timeout=FLUSH_S)
-            sending.cancel()
+            sent, _ = await asyncio.wait({sending}, timeout=FLUSH_S)
+            if not sent:
+                writer.transport.abort()  # which ends `sending`
 
     async def close(self) -> None:
         """Ends all connections, once each client has read what it was told."""

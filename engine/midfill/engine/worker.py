@@ -130,8 +130,7 @@ class Worker:
             signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._stop.set))
         await self._listen()
         if ready_fd is not None:
-            with os.fdopen(ready_fd, "w") as pipe:
-                pipe.write("ready\n")
+            say_ready(ready_fd)
         working = asyncio.create_task(self._work())
         watching = asyncio.create_task(self._watch())
         stopping = asyncio.create_task(self._stop.wait())
@@ -141,8 +140,9 @@ class Worker:
             watching.cancel()
             await self._end(working)
         for task in (working, watching):
-            if task.done() and not task.cancelled():
-                task.result()  # our own bug, if it raised
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                self._failed = True
+                log.error("ended by an error", exc_info=error)
         return 1 if self._failed else 0
 
     async def _listen(self) -> None:
@@ -226,6 +226,15 @@ class Worker:
         working.cancel()
         self._lock.close()  # first: a client that sees the connection end may start another engine
         await self._service.close()
+
+
+def say_ready(ready_fd: int) -> None:
+    """Tells whoever started this engine that clients can connect."""
+    try:
+        with os.fdopen(ready_fd, "wb", buffering=0) as pipe:
+            pipe.write(b"ready\n")
+    except OSError as error:
+        log.warning("nobody waits for this engine: %s", error)
 
 
 def load(options: Options, on_share: Callable[[float], None]) -> Filler:
