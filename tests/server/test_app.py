@@ -8,6 +8,8 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams, JsonRpcRequestCancelled
 from tests.server.editor import AUTOMATIC, INVOKED, Editor, Encoding, editing, engine_status
 
+from midfill.engine.wire import Status
+
 ADD = {"after": "def add(a, b):", "text": "\n    return a + b"}
 GREET = {"after": "greet(", "text": '"hello, world")'}
 SLOW = {"after": "slow(", "text": "one, two, three)", "steps": 40, "step_ms": 50}
@@ -19,6 +21,23 @@ pytestmark = pytest.mark.asyncio
 def texts(items: list[types.InlineCompletionItem] | None) -> list[str]:
     assert items is not None
     return [str(item.insert_text) for item in items]
+
+
+async def answered(env: dict[str, str], number: int) -> None:
+    while (await engine_status(env)).answered < number:
+        pass
+
+
+async def idle(env: dict[str, str]) -> Status:
+    """Waits until the engine has nothing to do."""
+    while (status := await engine_status(env)).running:
+        pass
+    return status
+
+
+async def running(env: dict[str, str]) -> None:
+    while (await engine_status(env)).running == 0:
+        pass
 
 
 async def test_a_suggestion_has_text_range_and_a_command_for_its_acceptance(env: dict[str, str]) -> None:
@@ -130,11 +149,11 @@ async def test_a_newer_question_ends_the_older_even_if_nobody_cancels_it(env: di
     async with editing(env, RULES) as editor:
         editor.open("slow(|")
         older = asyncio.create_task(editor.ask())
-        await _running(env)
+        await running(env)
         editor.replace(0, len(editor.text), "x = ")
         assert texts(await editor.ask()) == ["42"]
         assert await older is None
-        assert (await engine_status(env)).running == 0
+        await idle(env)
 
 
 async def test_cancelling_answers_at_once_and_frees_the_engine(env: dict[str, str]) -> None:
@@ -143,36 +162,24 @@ async def test_cancelling_answers_at_once_and_frees_the_engine(env: dict[str, st
         asked = editor.client.protocol.send_request(
             types.TEXT_DOCUMENT_INLINE_COMPLETION, editor.params(), msg_id="to-cancel"
         )
-        await _running(env)
+        await running(env)
         editor.client.protocol.notify(types.CANCEL_REQUEST, types.CancelParams("to-cancel"))
         with pytest.raises(JsonRpcRequestCancelled):
             await asyncio.wait_for(asyncio.wrap_future(asked), 1)
-        status = await engine_status(env)
-        assert (status.running, status.dropped) == (0, 1)
+        status = await idle(env)
+        assert (status.answered, status.dropped) == (0, 1)
 
 
 async def test_a_running_decode_that_agrees_with_what_was_typed_is_kept(env: dict[str, str]) -> None:
     async with editing(env, RULES, options={"speculate": False}) as editor:
         editor.open("slow(|")
         older = asyncio.create_task(editor.ask())
-        await _running(env)
+        await running(env)
         await asyncio.sleep(0.5)  # typing rhythm: some drafts are there by now
         editor.type("one")
         assert texts(await editor.ask(AUTOMATIC)) == [", two, three)"]
         assert await older is None
         assert (await engine_status(env)).answered == 1
-
-
-async def answered(env: dict[str, str], number: int) -> None:
-    while (await engine_status(env)).answered < number:
-        pass
-
-
-async def _running(env: dict[str, str]) -> None:
-    while True:
-        status = await engine_status(env)
-        if status.running == 1:
-            return
 
 
 async def test_a_storm_of_keys_leaves_nothing_behind(env: dict[str, str]) -> None:
@@ -188,9 +195,7 @@ async def test_a_storm_of_keys_leaves_nothing_behind(env: dict[str, str]) -> Non
         last = await editor.ask()
         assert texts(last) == ["storm"]
         assert all(not answer or texts(answer) == ["storm"] for answer in answers)
-        status = await engine_status(env)
-        assert status.running == 0
-        assert status.documents == 1
+        assert (await idle(env)).documents == 1
 
 
 async def test_a_dismissed_suggestion_does_not_come_back(env: dict[str, str]) -> None:
@@ -208,7 +213,8 @@ async def test_typing_something_else_rejects_a_suggestion(env: dict[str, str]) -
         assert texts(await editor.ask()) == ["42"]
         editor.type("seven")
         editor.replace(4, 9, "")
-        assert await editor.ask() == []
+        assert await editor.ask(AUTOMATIC) == []
+        assert texts(await editor.ask(INVOKED)) == ["42"]
 
 
 async def test_a_slip_of_the_fingers_rejects_nothing(env: dict[str, str]) -> None:

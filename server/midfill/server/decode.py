@@ -4,9 +4,8 @@ import asyncio
 import logging
 
 from midfill.engine.client import EngineClient
-from midfill.server.reuse import Situation, agrees
-
 from midfill.engine.wire import Infill, InfillRequest
+from midfill.server.reuse import Situation, agrees
 
 log = logging.getLogger(__name__)
 

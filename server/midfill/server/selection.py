@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import msgspec
 from lsprotocol import types
-from midfill.server.ghost import ghost
 
 from midfill.engine.errors import MidfillError
 from midfill.engine.wire import Mode
+from midfill.server.ghost import ghost
 from midfill.server.session import Gap, Session
 
 FILL_SELECTION = "midfill.infillSelection"

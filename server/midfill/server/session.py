@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import msgspec
 from lsprotocol import types
-from midfill.server.context import Neighbours
 
 from midfill.engine.client import EngineClient
 from midfill.engine.wire import Infill, InfillRequest, Mode
+from midfill.server.context import Neighbours
 from midfill.server.decode import Decode
 from midfill.server.document import Document, Place
 from midfill.server.ghost import Ghost, Surroundings, ghost
 from midfill.server.ignored import Ignored
 from midfill.server.quiet import Rhythm, reason_for_quiet
-from midfill.server.reuse import SITUATION_CHARS, Reuse, Situation, agrees
+from midfill.server.reuse import SITUATION_CHARS, Reuse, Situation, agrees, typed_since
 from midfill.server.settings import Settings
 from midfill.server.statistics import Kind, Source, Statistics
 
@@ -154,7 +154,7 @@ class Session:
                 return None
             await self._ask(gap, situation, automatic, turn)
             text = self.shared.reuse.recall(self.document.uri, situation) if turn == self._turn else None
-        if text is None or self.shared.reuse.is_rejected(self.document.uri, situation, text):
+        if text is None or (automatic and self.shared.reuse.is_rejected(self.document.uri, situation, text)):
             return None
         suggestion = ghost(text, self.surroundings(gap))
         self.offer = suggestion and Offer(next(self.shared.ids), gap, suggestion, situation, text, source)
@@ -258,7 +258,7 @@ class Session:
         offer = self.offer
         if offer is None or agrees(offer.text, offer.situation, now) is not None:
             return
-        typed = _typed_since(offer.situation, now)
+        typed = typed_since(offer.situation, now)
         if typed is not None and len(typed) <= SLIP_CHARS:
             return
         if typed and not typed.startswith(offer.text):
@@ -306,13 +306,6 @@ def _edit(start: Place | None, change: types.TextDocumentContentChangeEvent, doc
         return None
     offset = document.offset(start) + len(change.text)
     return Edit(document.place_at(offset), is_delete=not change.text)
-
-
-def _typed_since(then: Situation, now: Situation) -> str | None:
-    """What stands behind `then` now; None where more than that changed. Pure."""
-    head = then.before[-SITUATION_CHARS // 2 :]
-    at = now.before.rfind(head)
-    return now.before[at + len(head) :] if at >= 0 and now.after == then.after else None
 
 
 def _bare(line: str) -> str:
