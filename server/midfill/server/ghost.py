@@ -177,18 +177,19 @@ def _drop_rest_of_line(text: str, place: _Place) -> str:
 
     Plain are three characters or more to the line's end, a whole word that would be glued to itself, a line's last `:`.
     """
-    rest, cost = place.around.line_after.rstrip(), place.balance.cost
-    longest = min(len(rest), len(text), _OVERLAP_CHARS)
-    same = [num for num in range(1, longest + 1) if text.endswith(rest[:num]) and rest[:num].strip()]
+    rest, body, cost = place.around.line_after.rstrip(), text.rstrip(), place.balance.cost
+    longest = min(len(rest), len(body), _OVERLAP_CHARS)
+    same = [num for num in range(1, longest + 1) if body.endswith(rest[:num]) and rest[:num].strip()]
     if not same:
         return text
-    best = min(same, key=lambda num: (cost(text[:-num]), -num))
-    longest = same[-1]
-    is_to_the_end = longest == len(rest) and bool(re.search(r"\w", rest)) and longest > 2
-    is_plain = is_to_the_end or rest in {":", ";", ","} or _is_word_at(longest, text, place.around)
-    if cost(text[:-best]) < cost(text):
-        return text[:-best]
-    return text[:-longest] if is_plain and cost(text[:-longest]) == cost(text) else text
+    best, longest = min(same, key=lambda num: (cost(body[:-num]), -num)), same[-1]
+    is_to_the_end = longest == len(rest) and longest > 2 and bool(re.search(r"\w", rest))
+    is_plain = is_to_the_end or rest in {":", ";", ","} or _is_word_at(longest, body, place.around)
+    if cost(body[:-best]) < cost(text):
+        return body[:-best]
+    return (
+        body[:-longest] if is_plain and "\n" not in text[len(body) :] and cost(body[:-longest]) == cost(text) else text
+    )
 
 
 def _is_word_at(num_same: int, text: str, around: Surroundings) -> bool:
@@ -199,7 +200,7 @@ def _is_word_at(num_same: int, text: str, around: Surroundings) -> bool:
 
 
 def _drop_doubled_closers(text: str, place: _Place) -> str:
-    """One of two equal closing brackets in a row, if its line and all around it come out only without it."""
+    """One of two equal closing brackets in a row, if its line and all around it come out better without it."""
     before, after = place.around.line_before, place.around.line_after
     for match in reversed(list(_PAIR.finditer(before + text))):
         index = match.start() + 1 - len(before)
@@ -207,7 +208,8 @@ def _drop_doubled_closers(text: str, place: _Place) -> str:
             break
         shorter, num_lines_above = text[:index] + text[index + 1 :], text.count("\n", 0, index)
         long, short = ((before + t + after).split("\n")[num_lines_above] for t in (text, shorter))
-        if is_even(short) and not is_even(long) and _cost(shorter, place) < _cost(text, place):
+        is_odd_one = not is_even(long) and (is_even(short) or not long.strip(")]};, \t"))
+        if is_odd_one and _cost(shorter, place) < _cost(text, place):
             return shorter
     return text
 
