@@ -171,7 +171,7 @@ def test_chunks_hold_every_line_of_a_fit_length_once(lines: list[str]) -> None:
 
 
 def test_a_chunk_starts_where_a_paragraph_does() -> None:
-    function = "def {}(argument):\n" + "    first = argument\n" * 6 + "\n"
+    function = "def {}(argument):\n" + "    first = argument\n" * 20 + "\n"
     text = function.format("one") + function.format("two") + function.format("three")
     assert [piece.text.split("(")[0] for piece in chunks(text.split("\n"))] == ["def one", "def two", "def three"]
 
