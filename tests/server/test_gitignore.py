@@ -95,6 +95,7 @@ def test_any_rules_ignore_what_git_ignores(repository: Repository, rules: dict[s
         {"": "a/b"},
         {"": "b/x", "a/": "b/x"},
         {"": "*.b"},
+        {"": "a[!]x]b\n[!]a]\na[!b]x"},
         {"": "x   "},
         {"": "# x"},
         {"": "\\# x"},
