@@ -4,6 +4,7 @@ import inspect
 import tokenize
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from midfill.engine.prompt import (
     template_for,
 )
 from midfill.engine.tokenizer import Tokenizer, heal
+from midfill.engine.wire import Snippet
 
 LIMITS = PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64)
 END_OF_FILE = 1
@@ -75,7 +77,7 @@ def builder_of(tokenizer: Tokenizer) -> PromptBuilder:
 def window(builder: PromptBuilder, prompt: Prompt) -> list[int]:
     """The prefix window, less the partial token: the prompt's tokens after all marks."""
     quoted = prompt.suffix[len(builder.tokenizer.encode(prompt.closing)) :]
-    return prompt.tokens[len(builder.template.frame("python", quoted, builder.tokenizer)) :]
+    return prompt.tokens[len(builder.template.frame("python", [], quoted, builder.tokenizer)) :]
 
 
 def shown_prefix(builder: PromptBuilder, prompt: Prompt) -> bytes:
@@ -265,3 +267,30 @@ def test_the_closing_leaves_the_prompt_as_it_is(builder: PromptBuilder) -> None:
     after_a_letter = builder.build("a = 1\nx", "  b = 2\n", "python")
     assert at_line_start.closing != after_a_letter.closing
     assert after_a_letter.tokens[: len(at_line_start.tokens)] == at_line_start.tokens
+
+
+SNIPPETS = [Snippet(path=f"src/{name}.py", text=f"{name} = 1\n") for name in ("far", "near")]
+
+
+def test_other_files_stand_before_the_suffix_where_typing_does_not_move_them(gemma: Tokenizer) -> None:
+    limits = msgspec.structs.replace(LIMITS, snippet_tokens=200)
+    builder = PromptBuilder(gemma, ChatTemplate(), limits, END_OF_FILE)
+    first, second = (builder.build(prefix, "\nb = 2\n", "python", SNIPPETS) for prefix in ("a", "a = 1;"))
+    text = gemma.decode(second.tokens)
+    assert text.index("far = 1") < text.index("near = 1") < text.index("b = 2") < text.index("a = 1;")
+    assert common_prefix(first.tokens, second.tokens) >= len(first.tokens) - 1
+
+
+def test_of_other_files_the_most_helpful_stay_when_not_all_fit(gemma: Tokenizer) -> None:
+    one = len(gemma.encode(f"From {SNIPPETS[1].path}:\n\n{SNIPPETS[1].text.strip()}\n\n"))
+    limits = msgspec.structs.replace(LIMITS, snippet_tokens=one)
+    text = gemma.decode(
+        PromptBuilder(gemma, ChatTemplate(), limits, END_OF_FILE).build("a", "b", None, SNIPPETS).tokens
+    )
+    assert "near = 1" in text
+    assert "far" not in text
+
+
+def test_a_model_that_was_not_trained_with_other_files_is_shown_none(nano: Tokenizer) -> None:
+    builder = builder_of(nano)
+    assert builder.build("a", "b", "python", SNIPPETS) == builder.build("a", "b", "python")

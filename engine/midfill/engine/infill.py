@@ -84,7 +84,7 @@ class Infiller:
         if request.mode != "fast":
             raise InputError("mode", "fast, the only one that this model has", request.mode)
         started = time.perf_counter()
-        prompt = self.prompts.build(request.prefix, request.suffix, request.language)
+        prompt = self.prompts.build(request.prefix, request.suffix, request.language, request.snippets)
         positions = self.model.config.max_position_embeddings
         if len(prompt.tokens) + request.max_tokens + self.settings.longest_canvas > positions:
             most = positions - len(prompt.tokens) - self.settings.longest_canvas

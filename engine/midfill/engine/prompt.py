@@ -4,11 +4,13 @@ The suffix comes first: typing then only appends to the prompt, and the KV of al
 the same reason the prefix window starts at multiples of a quantum, not at a fixed distance before the cursor.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from midfill.engine.tokenizer import Tokenizer, heal
+from midfill.engine.wire import Snippet
 
 NANO_LANGUAGES = {
     "python": "<|python|>",
@@ -30,6 +32,8 @@ class PromptLimits(msgspec.Struct, frozen=True):
     suffix_tokens: int
     quantum_tokens: int
     """The prefix window's start moves by so many tokens at once."""
+    snippet_tokens: int = 0
+    """Of other files, all together. 0 for a checkpoint that was not trained with any."""
 
     @property
     def prefix_chars(self) -> int:
@@ -57,8 +61,8 @@ class Prompt(NamedTuple):
 class Template(Protocol):
     """How a checkpoint wants its prompt."""
 
-    def frame(self, language: str | None, suffix: list[int], tokenizer: Tokenizer) -> list[int]:
-        """All prompt tokens that come before the prefix window."""
+    def frame(self, language: str | None, snippets: list[int], suffix: list[int], tokenizer: Tokenizer) -> list[int]:
+        """All prompt tokens that come before the prefix window; `snippets` is empty or ends a line."""
         ...
 
 
@@ -67,7 +71,7 @@ class NanoTemplate:
 
     marks = frozenset({"<bos>", "<|suffix|>", "<|prefix|>", "<|text|>", *NANO_LANGUAGES.values()})
 
-    def frame(self, language: str | None, suffix: list[int], tokenizer: Tokenizer) -> list[int]:
+    def frame(self, language: str | None, snippets: list[int], suffix: list[int], tokenizer: Tokenizer) -> list[int]:
         ids = tokenizer.special_ids
         mark = ids[NANO_LANGUAGES.get(language or "", "<|text|>")]
         return [ids["<bos>"], mark, ids["<|suffix|>"], *suffix, ids["<|prefix|>"]]
@@ -81,11 +85,11 @@ class ChatTemplate:
 
     marks = frozenset({"<bos>", "<|turn>", "<turn|>", "<|channel>", "<channel|>"})
 
-    def frame(self, language: str | None, suffix: list[int], tokenizer: Tokenizer) -> list[int]:
+    def frame(self, language: str | None, snippets: list[int], suffix: list[int], tokenizer: Tokenizer) -> list[int]:
         ids = tokenizer.special_ids
         task = f"Write the {language or 'text'} file that ends with the part below. Reply with its text only.\n\n"
         quoted = [id for id in suffix if tokenizer.token_bytes[id]]  # an end of file would end the conversation
-        user = [*tokenizer.encode("user\n" + task), *quoted]
+        user = [*tokenizer.encode("user\n"), *snippets, *tokenizer.encode(task), *quoted]
         model = [
             *tokenizer.encode("model\n"),
             ids["<|channel>"],
@@ -106,7 +110,7 @@ class ChatTemplate:
 class BareTemplate:
     """For checkpoints without known markers: the suffix stands on the canvas only."""
 
-    def frame(self, language: str | None, suffix: list[int], tokenizer: Tokenizer) -> list[int]:
+    def frame(self, language: str | None, snippets: list[int], suffix: list[int], tokenizer: Tokenizer) -> list[int]:
         start = tokenizer.special("<bos>")
         return [] if start is None else [start]
 
@@ -128,16 +132,27 @@ class PromptBuilder:
             end_of_file,
         )
 
-    def build(self, prefix: str, suffix: str, language: str | None) -> Prompt:
+    def build(self, prefix: str, suffix: str, language: str | None, snippets: Sequence[Snippet] = ()) -> Prompt:
         """The prompt for a cursor between `prefix` and `suffix`."""
         after = self._suffix_window(suffix)
         before = self._prefix_window(prefix)
         kept, partial = heal(self.tokenizer, before)
-        frame = self.template.frame(language, after, self.tokenizer)
+        frame = self.template.frame(language, self._quoted(snippets), after, self.tokenizer)
         tokens = [*frame, *kept] or [self.end_of_file]  # the causal mode needs one token to start from
         closing = _closing(prefix, suffix)
         # The closing is pinned, not quoted: the prompt must not change when the line's first letter is typed.
         return Prompt(tokens, partial, closing, [*self.tokenizer.encode(closing), *after])
+
+    def _quoted(self, snippets: Sequence[Snippet]) -> list[int]:
+        """The most helpful ones, which are the last, as many as fit: whole ones, each under its path."""
+        ids: list[int] = []
+        for snippet in reversed(snippets):
+            text = f"From {snippet.path}:\n\n{snippet.text.strip()}\n\n"
+            tokens = self.tokenizer.encode(text) if len(text) <= 8 * self.limits.snippet_tokens else []
+            if len(ids) + len(tokens) > self.limits.snippet_tokens:
+                break
+            ids[:0] = tokens
+        return ids
 
     def _suffix_window(self, suffix: str) -> list[int]:
         limits = self.limits

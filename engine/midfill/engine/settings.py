@@ -58,7 +58,7 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
             scored_suffix=4,
         )
     return InfillSettings(
-        limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256),
+        limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256, snippet_tokens=768),
         denoise=generation.denoise_settings(mark_pins_from_step=1),
         longest_canvas=canvas_length,
         longest_candidate=canvas_length - suffix_head,
