@@ -3,22 +3,24 @@ local M = {}
 
 ---@class midfill.Config
 M.defaults = {
-  -- How the language server is started, as a list. nil: `midfill lsp`, where `midfill` is the one in the workspace's
-  -- .venv or venv (Neovim asks once whether you trust that folder), else the one on PATH.
+  -- How the language server is started, as a list. nil: `midfill lsp`,
+  -- with the program of the workspace's .venv or venv (Neovim asks once
+  -- whether you trust that folder), else the one on PATH.
   cmd = nil, ---@type string[]?
-  -- Whether suggestions come while you type. `:Midfill toggle` switches it; `vim.b.midfill = false` keeps a buffer out.
+  -- Whether suggestions come while you type.
   enabled = true,
-  -- The server's own settings, such as { languages = { markdown = false }, maxTokens = 32 }.
+  -- The server's own settings, such as
+  -- { languages = { markdown = false }, maxTokens = 32 }.
   settings = {}, ---@type table<string, any>
-  -- Files and folders that mark the root of a workspace.
-  root_markers = { ".git", "pyproject.toml", "package.json", "Cargo.toml", "go.mod" },
-  -- true: Neovim's vim.lsp.inline_completion asks and draws. false: Midfill's own client does. nil: Neovim's, where it
-  -- has one (0.12).
+  -- What marks the root of a workspace.
+  root_markers = { ".git", "pyproject.toml", "package.json", "go.mod" },
+  -- true: Neovim's vim.lsp.inline_completion asks and draws. false:
+  -- Midfill's own client does. nil: Neovim's, where it has one.
   builtin = nil, ---@type boolean?
-  -- How long Midfill's own client waits after a key (Neovim's waits 200 ms). The server waits as your typing needs.
+  -- How long Midfill's own client waits after a key (Neovim's waits
+  -- 200). The server waits on top of it as your typing needs.
   debounce_ms = 30,
-  -- false leaves a key alone; keymaps = false leaves all of them. What a key did before still happens where there is
-  -- nothing to accept.
+  -- false for a key leaves it alone; false for keymaps, all of them.
   keymaps = {
     accept = "<Tab>",
     accept_word = "<M-Right>",
@@ -27,8 +29,8 @@ M.defaults = {
     previous = "<M-[>",
     dismiss = "<C-]>",
     trigger = "<M-Bslash>",
-    fill_fast = "<M-Bslash>", -- visual mode
-    fill_best = "<M-Bar>", -- visual mode
+    fill_fast = "<M-Bslash>", -- in Visual mode
+    fill_best = "<M-Bar>", -- in Visual mode
   },
 }
 

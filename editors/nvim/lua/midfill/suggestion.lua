@@ -4,7 +4,7 @@ local M = {}
 ---@class midfill.Suggestion
 ---@field text string what is inserted at the cursor
 ---@field replaced integer bytes to the right of the cursor that go
----@field tail integer bytes to the right of the cursor that belong to the suggestion but stand there: the cursor goes behind them
+---@field tail integer bytes to the right of the cursor that it ends with: they stay, and the cursor goes behind them
 ---@field item lsp.InlineCompletionItem as the server sent it
 
 --- The insertion that `item` amounts to with the cursor behind `col` bytes of `line`; nil if it is none.
