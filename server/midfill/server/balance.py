@@ -1,7 +1,7 @@
 """How well the brackets and quotes around the cursor come out with a text put there. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -23,52 +23,58 @@ class _Bracket(NamedTuple):
     """Whether it closes and nothing but closing brackets stands before it on its line."""
 
 
-def _brackets(lines: Iterable[str]) -> Iterator[_Bracket]:
-    """The brackets outside those strings that begin and end on one line."""
-    for line in lines:
-        bare = _STRING.sub("", line)
-        for match in _BRACKET.finditer(bare):
-            closer = _CLOSER.get(match[0])
-            leads = closer is None and not bare[: match.start()].strip(" \t)]}")
-            yield _Bracket(closer or match[0], closer is not None, column(line), leads)
+def _brackets(line: str) -> list[_Bracket]:
+    """Those outside strings that begin and end on the line."""
+    bare, indent = _STRING.sub("", line), column(line)
+    brackets: list[_Bracket] = []
+    for match in _BRACKET.finditer(bare):
+        closer = _CLOSER.get(match[0])
+        leads = closer is None and not bare[: match.start()].strip(" \t)]}")
+        brackets.append(_Bracket(closer or match[0], closer is not None, indent, leads))
+    return brackets
 
 
 class _Tally:
-    """Brackets read so far: the columns of those open, and how many others have no partner."""
+    """Brackets read so far: the columns of those open, and how many others have no partner, or one that is askew."""
 
     def __init__(self) -> None:
         self.columns: dict[str, list[int]] = {closer: [] for closer in _CLOSER.values()}
-        self.num_single = 0
+        self.num_odd = 0
 
     def copy(self) -> "_Tally":
         copy = _Tally()
         copy.columns = {kind: list(columns) for kind, columns in self.columns.items()}
-        copy.num_single = self.num_single
+        copy.num_odd = self.num_odd
         return copy
 
-    def read(self, brackets: Iterable[_Bracket], outermost: dict[str, int] | None = None) -> "_Tally":
+    def read(self, lines: Iterable[Sequence[_Bracket]], outermost: dict[str, int] | None = None) -> "_Tally":
         """Self. A sole closer that leads a line left of `outermost` ends it.
 
         Its partner may stand above all that is known, and so may those of all that follow.
         """
-        for kind, opens, indent, leads in brackets:
-            columns = self.columns[kind]
-            # A closer that leads its line never stands left of its partner's line: those in between were left open.
-            while leads and columns and columns[-1] > indent:
-                columns.pop()
-                self.num_single += 1
-            if opens:
-                columns.append(indent)
-            elif columns:
-                columns.pop()
-            elif outermost is None or not leads or indent >= outermost[kind]:
-                self.num_single += 1
-            else:
-                break
+        for brackets in lines:
+            start = brackets[0].column if brackets else 0
+            for kind, opens, indent, leads in brackets:
+                columns = self.columns[kind]
+                if opens:
+                    columns.append(start)
+                    continue
+                # A closer that leads its line never stands left of its partner's: those in between were left open.
+                while leads and columns and columns[-1] > indent:
+                    columns.pop()
+                    self.num_odd += 1
+                if columns:
+                    self.num_odd += leads and columns[-1] != indent
+                    # What opens after it belongs to the line that its partner is on: `if (a &&`, `b) {`.
+                    start = min(start, columns.pop())
+                elif outermost is None or not leads or indent >= outermost[kind]:
+                    self.num_odd += 1
+                else:
+                    return self
         return self
 
     def cost(self) -> int:
-        return self.num_single + sum(map(len, self.columns.values()))
+        return self.num_odd + sum(map(len, self.columns.values()))
 
 
 class Balance:
@@ -85,35 +91,35 @@ class Balance:
         self._costs: dict[tuple[str, int], int] = {}
 
     def cost(self, text: str, replaced: int = 0) -> int:
-        """How many have no partner when the text replaces so many characters after the cursor.
+        """How many have no partner, or one askew, when the text replaces so many characters after the cursor.
 
         Only differences mean something: some of the lines may be prose, or in a string.
         """
         if (text, replaced) not in self._costs:
             here = self._before + text + self._after[replaced:]
-            brackets = [*_brackets(here.split("\n")), *self._below]
-            cost = self._above.copy().read(brackets, self._outermost).cost()
+            lines = [*map(_brackets, here.split("\n")), *self._below]
+            cost = self._above.copy().read(lines, self._outermost).cost()
             self._costs[text, replaced] = cost + _num_odd_quotes(here)
         return self._costs[text, replaced]
 
     @cached_property
     def _above(self) -> _Tally:
-        return _Tally().read(_brackets(self._lines_above))
+        return _Tally().read(map(_brackets, self._lines_above))
 
     @cached_property
-    def _below(self) -> list[_Bracket]:
-        return list(_brackets(self._lines_below))
+    def _below(self) -> list[list[_Bracket]]:
+        return list(map(_brackets, self._lines_below))
 
     @cached_property
     def _outermost(self) -> dict[str, int] | None:
         """The columns left of which partners are not known; None if all are."""
-        open_here = self._above.copy().read(_brackets([self._before])).columns
+        open_here = self._above.copy().read([_brackets(self._before)]).columns
         return None if self._knows_start else {kind: min(open_here[kind], default=1 << 30) for kind in open_here}
 
 
 def is_even(line: str) -> bool:
     """Whether each bracket of the line has its partner on it."""
-    return _Tally().read(_brackets([line])).cost() == 0
+    return _Tally().read([_brackets(line)]).cost() == 0
 
 
 def _num_odd_quotes(text: str) -> int:
