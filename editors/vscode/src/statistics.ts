@@ -1,13 +1,17 @@
 import { execFile } from "node:child_process";
 import * as vscode from "vscode";
 
-/** Shows what `midfill stats` prints, in a terminal that stays. */
+/** Shows what `midfill stats` prints, in a terminal that stays, among the editors: in the panel it would not fit. */
 export function showStatistics(command: string): void {
   const name = "Midfill Statistics";
   vscode.window.terminals.find((terminal) => terminal.name === name)?.dispose();
-  vscode.window
-    .createTerminal({ name, pty: printing(command, ["stats"]), iconPath: new vscode.ThemeIcon("graph") })
-    .show();
+  const options = {
+    name,
+    pty: printing(command, ["stats"]),
+    iconPath: new vscode.ThemeIcon("graph"),
+    location: vscode.TerminalLocation.Editor,
+  };
+  vscode.window.createTerminal(options).show();
 }
 
 /** A terminal of its own kind: one that ran the program itself would close when that ends. */
