@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,9 +55,9 @@ def home(vsix: Path) -> Iterator[Home]:
 @pytest.fixture(scope="package")
 def workbench(home: Home, vsix: Path) -> Iterator[Workbench]:
     from playwright.sync_api import sync_playwright
-    from tests.editors.vscode.workbench import CHROMIUM, CHROMIUM_FLAGS, MIDFILL, Workbench
+    from tests.editors.vscode.workbench import CHROMIUM, CHROMIUM_FLAGS, Workbench
 
-    settings: dict[str, Any] = {"midfill.command": str(MIDFILL), "midfill.arguments": home.arguments}
+    settings: dict[str, Any] = {"midfill.command": str(home.program), "midfill.arguments": home.arguments}
     settings["midfill.speculate"] = False  # it would count among the engine's answers
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
@@ -77,9 +77,34 @@ def first_window(workbench: Workbench) -> Window:
 
 
 @pytest.fixture
-def window(first_window: Window, request: pytest.FixtureRequest) -> Iterator[Window]:
-    """A window whose language server is ready. Where the test fails, a picture is kept."""
+def windows(workbench: Workbench, request: pytest.FixtureRequest) -> Iterator[list[Window]]:
+    """The windows of a test. Where it fails, pictures of them and the language servers' log are kept."""
+    windows: list[Window] = []
     failed = request.session.testsfailed
-    yield first_window
+    yield windows
     if request.session.testsfailed > failed:
-        first_window.screenshot(f"failed-{request.node.name}")
+        for number, window in enumerate(windows, start=1):
+            picture = window.screenshot(f"failed-{request.node.name}-{number}")
+            picture.with_suffix(".log").write_text(workbench.home.log.read_text())
+
+
+@pytest.fixture
+def window(first_window: Window, windows: list[Window]) -> Window:
+    """A window whose language server is ready, the same one for all tests."""
+    windows.append(first_window)
+    return first_window
+
+
+@pytest.fixture
+def open_window(workbench: Workbench, windows: list[Window]) -> Iterator[Callable[[Path], Window]]:
+    """Opens more windows onto folders. They are closed after the test."""
+    opened: list[Window] = []
+
+    def open_window(folder: Path) -> Window:
+        opened.append(workbench.window(folder))
+        windows.append(opened[-1])
+        return opened[-1]
+
+    yield open_window
+    for window in opened:
+        window.close()

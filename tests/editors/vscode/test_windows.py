@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.editors.vscode.until import until
 
 if TYPE_CHECKING:
     from tests.editors.vscode.window import Window
-    from tests.editors.vscode.workbench import Home, Workbench
+    from tests.editors.vscode.workbench import Home
 
 pytestmark = pytest.mark.editors
 
@@ -29,19 +32,18 @@ def test_the_status_bar_shows_ready_and_the_last_latency(window: Window) -> None
     window.screenshot("status-bar")
 
 
-def test_two_windows_share_one_engine(window: Window, workbench: Workbench) -> None:
-    engine = workbench.home.engine()
-    folder = workbench.home.path / "other"
+def test_two_windows_share_one_engine(window: Window, home: Home, open_window: Callable[[Path], Window]) -> None:
+    engine = home.engine()
+    folder = home.path / "other"
     folder.mkdir()
-    second = workbench.window(folder)
+    second = open_window(folder)
     second.wait_for_status("ready")
     assert_suggests(second, "second.py")
     assert_suggests(window, "first.py")
-    both = workbench.home.engine()
+    both = home.engine()
     assert both["pid"] == engine["pid"]
     assert both["clients"] == engine["clients"] + 1
     second.screenshot("second-window")
-    second.close()
 
 
 def test_an_engine_that_was_killed_is_back_for_the_next_key(window: Window, home: Home) -> None:
@@ -50,6 +52,14 @@ def test_an_engine_that_was_killed_is_back_for_the_next_key(window: Window, home
     assert_suggests(window, "back.py")
     assert home.engine()["pid"] != killed
     window.wait_for_status("ready")
+
+
+def test_a_language_server_that_was_killed_is_started_again(window: Window, home: Home) -> None:
+    (killed,) = home.language_servers()
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: home.language_servers() not in ([], [killed]), "another language server")
+    window.wait_for_status("ready")
+    assert_suggests(window, "new-server.py")
 
 
 def test_a_restart_serves_the_open_file_again(window: Window) -> None:
@@ -84,15 +94,23 @@ def test_the_menu_opens_from_the_status_bar(window: Window) -> None:
     window.press("Escape")
 
 
-def test_a_missing_program_is_told_with_what_helps(workbench: Workbench) -> None:
-    folder = workbench.home.path / "lost"
+def test_the_statistics_are_shown_in_a_terminal(window: Window) -> None:
+    assert_suggests(window, "counted.py")
+    window.command("Midfill: Show Statistics")
+    window.page.wait_for_selector(".xterm-rows :text('on this machine only')")
+    window.screenshot("statistics")
+    window.command("Terminal: Kill All Terminals")
+    window.page.wait_for_selector(".xterm-rows", state="detached")
+
+
+def test_a_missing_program_is_told_with_what_helps(home: Home, open_window: Callable[[Path], Window]) -> None:
+    folder = home.path / "lost"
     (folder / ".vscode").mkdir(parents=True)
     (folder / ".vscode/settings.json").write_text('{"midfill.command": "/nowhere/midfill"}')
-    window = workbench.window(folder)
+    window = open_window(folder)
     assert "/nowhere/midfill" in window.wait_for_message("there is no such program")
     window.wait_for_status("Midfill does not work")
     window.screenshot("missing")
     window.click(".notifications-toasts :text('How to Install')")
     window.page.wait_for_selector(":text('Install the midfill program')")
     window.screenshot("walkthrough")
-    window.close()

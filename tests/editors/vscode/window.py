@@ -112,10 +112,12 @@ class Window:
         with self._file.open(newline="") as file:
             return file.read()
 
-    def screenshot(self, name: str) -> None:
-        """Keeps a picture."""
+    def screenshot(self, name: str) -> Path:
+        """The file of a picture that is kept."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        picture = SCREENSHOTS / f"{name}.png"
+        self.page.screenshot(path=picture)
+        return picture
 
     def close(self) -> None:
         self.page.close()

