@@ -1,5 +1,7 @@
-# make demo   sets up, then fills a gap in fixtures/documents/ with the embedded model
-# make test   sets up, then formats, lints, types and tests are checked
+# make demo           sets up, then fills a gap in fixtures/documents/ with the embedded model
+# make test           sets up, then formats, lints, types and tests are checked
+# make test-editors   installs real editors in .editors/ (Debian and its registries only) and tests the clients in them
+# make vsix           builds the VS Code extension, build/midfill.vsix
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
@@ -8,7 +10,7 @@ NANO := engine/nano
 DEMO := fixtures/documents/median.py --at 3:21
 NANO_WORKERS ?= $(shell nproc)
 
-.PHONY: setup test check demo gpu nano clean
+.PHONY: setup test test-editors check demo vsix bench gpu nano clean
 
 setup: .venv/.engine
 
@@ -36,8 +38,31 @@ check: .venv/.dev
 	$(BIN)/pytest -q tests/test_layers.py
 
 test: export OMP_NUM_THREADS = 1
-test: check
-	$(BIN)/pytest -m 'not gpu'
+test: check .venv/.node
+	$(BIN)/pytest -m 'not gpu and not editors'
+
+# The test client in another language that the server is tried with.
+.venv/.node: .venv/.python tests/server/node/package-lock.json
+	npm ci --no-fund --no-audit --prefix tests/server/node
+	@touch $@
+
+.venv/.editors: .venv/.torch pyproject.toml
+	$(PIP) install -e '.[editors]'
+	@touch $@ .venv/.engine .venv/.dev
+
+test-editors: export OMP_NUM_THREADS = 1
+test-editors: .venv/.editors vsix
+	tests/editors/nvim/install.sh .editors
+	tests/editors/vscode/install.sh .editors
+	npm --prefix editors/vscode run check
+	$(BIN)/pytest -m editors
+
+vsix:
+	npm ci --no-fund --no-audit --ignore-scripts --prefix editors/vscode
+	npm --prefix editors/vscode run package
+
+bench: .venv/.engine
+	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
 
 demo: .venv/.engine
 	$(BIN)/midfill fill $(DEMO)
@@ -58,4 +83,4 @@ nano: .venv/.dev
 	$(BIN)/python $(NANO)/export.py
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .editors build dist .pytest_cache .ruff_cache .hypothesis
