@@ -50,20 +50,23 @@ class Ghost(NamedTuple):
     """Code points right of the cursor that `text` replaces."""
 
 
-def ghost(fill: str, around: Surroundings, *, single_line: bool = False) -> Ghost | None:
+def ghost(fill: str, around: Surroundings, *, may_split: bool = True) -> Ghost | None:
     """The fill as it may be shown, or None if nothing worth showing is left.
 
-    With `single_line` at most a line of it is shown, or nothing where the text to the right continues its last line.
+    Unless it `may_split` a line, none that would push text from behind the cursor down to a line of its own; closing
+    brackets and quotes may go.
     """
     around = _clipped(around)
     knows_start = len(around.above) < NUM_LINES
     sides = around.above, around.line_before, around.line_after, around.below
     place = _Place(around, Balance(*sides, knows_start=knows_start))
     text = _until_stable(_LINE_END.sub("\n", fill), place)
-    if single_line:
-        text = _until_stable(_first_line(text, around), place)
     replaced = _num_replaced(text, place)
-    if not text.strip() or text == around.line_after[:replaced]:
+    if (
+        not text.strip()
+        or text == around.line_after[:replaced]
+        or not (may_split or _keeps_line(text, replaced, around))
+    ):
         return None
     back = _num_back(around.line_before) if text.startswith("\n") else 0
     text = around.line_before[len(around.line_before) - back :] + text
@@ -115,13 +118,15 @@ def _indent_as_around(text: str, place: _Place) -> str:
 def _drop_second_indent(text: str, place: _Place) -> str:
     """The first line does not repeat the indentation that stands before it and so land deeper than code nests."""
     around = place.around
-    before, last = around.line_before, _line_above(around)
-    if before.strip() or not before or not text.startswith(before):
+    before, last, first = around.line_before, _line_above(around), text.split("\n", 1)[0]
+    if before.strip() or not before or not first.startswith(before):
         return text
     level = width_of_level([*around.above, *around.below], around.indent)
-    is_too_deep = column(before + text.split("\n", 1)[0], level) > column(last, level) + level
-    # Arguments and operands go on at any column.
-    return text[len(before) :] if is_too_deep and re.search(r"[\w:;)\]}{]\s*$", last) else text
+    deepest = column(last, level) + level
+    repeats = column(first, level) <= deepest < column(before + first, level)
+    # What goes on with the line above, such as an argument or `.then()`, stands at any column.
+    starts_anew = bool(re.search(r"[\w:;)\]}{]\s*$", last) and re.match(r"\s*\w", first))
+    return text[len(before) :] if repeats and starts_anew else text
 
 
 def _drop_loop(text: str, place: _Place) -> str:
@@ -236,14 +241,10 @@ _FILTERS: tuple[Callable[[str, _Place], str], ...] = (
 )
 
 
-def _first_line(text: str, around: Surroundings) -> str:
-    """The first line, or nothing if what stands to the right goes on from a later one."""
-    first, *more = text.split("\n")
-    rest = around.line_after.strip()
-    if not more or _CLOSERS.fullmatch(rest) or first.endswith(rest):
-        return first
-    is_line_above = not around.line_before.strip() and not more[-1].strip()
-    return f"{first}\n{more[-1]}" if is_line_above else ""
+def _keeps_line(text: str, replaced: int, around: Surroundings) -> bool:
+    """Whether no text is parted from the text before it."""
+    pushed = around.line_after[replaced:].strip()
+    return "\n" not in text or not around.line_before.strip() or bool(_CLOSERS.fullmatch(pushed))
 
 
 def _num_replaced(text: str, place: _Place) -> int:
