@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.engine.small_model import WINDOW, small_model
 
 from midfill.engine.kv import KVSlot
-from midfill.engine.prefix_cache import PrefixCache, common_prefix
+from midfill.engine.prefix_cache import PrefixCache
 
 VOCAB = 64
 TOLERANCE = 1e-5
@@ -160,10 +160,3 @@ def test_a_forgotten_document_frees_its_bytes():
     prefilled(cache, "a", [3] * 10)
     cache.forget("a")
     assert cache.num_bytes == 0
-
-
-@given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))
-def test_common_prefix_is_the_longest(tokens: list[int], others: list[int]):
-    length = common_prefix(tokens, others)
-    assert tokens[:length] == others[:length]
-    assert length == min(len(tokens), len(others)) or tokens[length] != others[length]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.engine.vocabularies import GEMMA_MARKS, byte_level, gemma_like
 from tokenizers import AddedToken
 
+from midfill.engine.common_prefix import common_prefix
 from midfill.engine.installed import embedded_model
-from midfill.engine.prefix_cache import common_prefix
 from midfill.engine.prompt import (
     NANO_LANGUAGES,
     BareTemplate,

@@ -5,6 +5,7 @@ from collections.abc import Generator, Sequence
 
 import torch
 
+from midfill.engine.common_prefix import common_prefix
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.kv import KVSlot
 
@@ -95,18 +96,3 @@ def _reusable(slot: KVSlot, tokens: Sequence[int]) -> int:
     common = common_prefix(slot.tokens, tokens)
     has_output = common == len(slot.tokens) and slot.last_hidden is not None
     return common if has_output or common < len(tokens) else common - 1
-
-
-def common_prefix(tokens: Sequence[int], others: Sequence[int]) -> int:
-    """Length of the longest common prefix. Pure."""
-    length = min(len(tokens), len(others))
-    if tokens[:length] == others[:length]:
-        return length
-    low, high = 0, length
-    while low < high:  # invariant: they agree on the first `low` tokens, and differ within the first `high`
-        middle = (low + high + 1) // 2
-        if tokens[low:middle] == others[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from midfill.engine.common_prefix import common_prefix
 from midfill.engine.errors import InputError
 from midfill.engine.wire import Infill, InfillRequest
 
@@ -111,9 +112,9 @@ class ScriptedFiller:
     def _prefill(self, request: InfillRequest) -> int:
         """Caches the prompt, suffix first as a model's is; returns how many of its tokens were cached before."""
         prompt = request.suffix + request.prefix
-        common = os.path.commonprefix([self._cached.get(request.document, ""), prompt])  # noqa: RUF071 (no paths)
+        common = common_prefix(self._cached.get(request.document, ""), prompt)
         self._cached[request.document] = prompt
-        return _tokens(len(common))
+        return _tokens(common)
 
     def _crash(self, how: Crash) -> None:
         """As a device error does: without a word, from whichever thread."""
