@@ -212,7 +212,8 @@ async def inline_completion(ls: Server, params: types.InlineCompletionParams) ->
     if offer is None:
         return types.InlineCompletionList([])
     _remember(ls, session, offer)
-    ls.shared.count("shown", session.document.language, offer.source, (time.monotonic() - started) * 1e3)
+    if offer.is_new:
+        ls.shared.count("shown", session.document.language, offer.source, (time.monotonic() - started) * 1e3)
     if offer.source == "engine":
         ls.tell_status()
     session.speculate(offer)

@@ -30,6 +30,8 @@ CLAIM_S = 0.25
 SURROUNDING_LINES = 64
 SNIPPET_CHARS = 2048
 """Of other files, in one prompt."""
+PAIRS = frozenset({"()", "[]", "{}", '""', "''", "``"})
+"""What an editor inserts for the first of the two; the cursor stays between them."""
 SLIP_CHARS = 2
 """So much typed against an offer may be a slip of the fingers; more rejects it."""
 
@@ -76,13 +78,15 @@ class Offer(NamedTuple):
     text: str
     """The fill that the ghost was made from: what is to be inserted."""
     source: Source
+    is_new: bool
+    """Whether it is another suggestion than the last, not what typing has left of that."""
 
 
 class Edit(NamedTuple):
     """The last change of a document."""
 
     end: Place
-    """Behind what was inserted: where the cursor is, if the change was typed."""
+    """Where the cursor is, if the change was typed."""
     is_delete: bool
 
 
@@ -95,6 +99,8 @@ class Session:
         self.live: Decode | None = None
         self.offer: Offer | None = None
         self.last_edit: Edit | None = None
+        self._nothing_at: Situation | None = None
+        """Where the engine's last answer was not worth showing: it would be the same again."""
         self._turn = 0
         self.show_to_neighbours()
 
@@ -146,37 +152,47 @@ class Session:
         if self.reason_for_silence() is not None:
             return None
         situation = self.situation(gap)
-        text = self.shared.reuse.recall(self.document.uri, situation)
+        text = self._recall(situation)
         source: Source = "engine" if text is None else "memory"
         if text is None:
-            if automatic and (reason := self._reason_for_quiet(gap, situation)):
+            if automatic and (reason := self._reason_for_quiet(gap, situation)) is not None:
                 log.debug("quiet: %s", reason)
                 return None
-            await self._ask(gap, situation, automatic, turn)
-            text = self.shared.reuse.recall(self.document.uri, situation) if turn == self._turn else None
+            text = await self._ask(gap, situation, automatic, turn)
         if text is None or (automatic and self.shared.reuse.is_rejected(self.document.uri, situation, text)):
             return None
         suggestion = ghost(text, self.surroundings(gap))
-        self.offer = suggestion and Offer(next(self.shared.ids), gap, suggestion, situation, text, source)
+        is_new = self.offer is None or not self.offer.text.endswith(text)
+        self.offer = suggestion and Offer(next(self.shared.ids), gap, suggestion, situation, text, source, is_new)
         return self.offer
 
-    async def _ask(self, gap: Gap, situation: Situation, automatic: bool, turn: int) -> None:
-        """Waits until the engine has an answer for `situation`, or lets it go."""
-        decode = self.live
-        if decode is None or not decode.serves(situation):
-            self._end_live()
-            if automatic:
-                await asyncio.sleep(self._delay_ms() / 1e3)
-                if turn != self._turn:
-                    return
-            mode = "fast" if automatic else self.shared.settings.explicit_mode
-            decode = self._begin(self._request(gap, mode), situation)
-        try:
-            await asyncio.wait([decode.task])
-        except asyncio.CancelledError:  # $/cancelRequest
-            if turn == self._turn:
-                self._let_go(decode)
-            raise
+    def _recall(self, situation: Situation) -> str | None:
+        return self.shared.reuse.recall(self.document.uri, situation)
+
+    async def _ask(self, gap: Gap, situation: Situation, automatic: bool, turn: int) -> str | None:
+        """The engine's text for `situation`; None if it has none worth showing, or a newer call came."""
+        while True:
+            decode = self.live
+            if decode is None or not decode.serves(situation):
+                self._end_live()
+                if automatic:
+                    await asyncio.sleep(self._delay_ms() / 1e3)
+                    if turn != self._turn:
+                        return None
+                mode = "fast" if automatic else self.shared.settings.explicit_mode
+                decode = self._begin(self._request(gap, mode), situation)
+            try:
+                await asyncio.wait([decode.task])
+            except asyncio.CancelledError:  # $/cancelRequest
+                if turn == self._turn:
+                    self._let_go(decode)
+                raise
+            if turn != self._turn:
+                return None
+            text = self._recall(situation)
+            if text is not None or decode.situation == situation:
+                return text
+            # An older decode's draft agreed with what was typed since, and then became something else.
 
     async def fill_span(self, gap: Gap, mode: Mode, max_tokens: int, on_draft: Callable[[str], None]) -> Infill:
         """A fill that was asked for by a command: always new, shown or not. Raises `EngineError`."""
@@ -219,6 +235,8 @@ class Session:
                 self.shared.engine_ms = (time.monotonic() - started) * 1e3
             if task.result().shown:
                 self.shared.reuse.remember(self.document.uri, situation, task.result().text)
+            else:
+                self._nothing_at = situation
 
         decode.task.add_done_callback(remember)
         self.live = decode
@@ -291,6 +309,8 @@ class Session:
 
     def _reason_for_quiet(self, gap: Gap, situation: Situation) -> str | None:
         edit, settings = self.last_edit, self.shared.settings
+        if situation == self._nothing_at:
+            return "nothing was found here"
         return reason_for_quiet(
             *situation,
             deleted=edit is not None and edit.is_delete and edit.end == gap.start,
@@ -301,11 +321,11 @@ class Session:
 
 
 def _edit(start: Place | None, change: types.TextDocumentContentChangeEvent, document: Document) -> Edit | None:
-    """Where a change ends; None for one of the whole text, which nobody typed."""
+    """Where a change leaves the cursor; None for one of the whole text, which nobody typed."""
     if start is None:
         return None
-    offset = document.offset(start) + len(change.text)
-    return Edit(document.place_at(offset), is_delete=not change.text)
+    typed = 1 if change.text in PAIRS else len(change.text)
+    return Edit(document.place_at(document.offset(start) + typed), is_delete=not change.text)
 
 
 def _bare(line: str) -> str:
