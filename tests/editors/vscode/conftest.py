@@ -72,6 +72,7 @@ def first_window(workbench: Workbench) -> Window:
     folder = workbench.home.path / "work"
     folder.mkdir()
     window = workbench.window(folder)
+    window.trust()
     window.wait_for_status("ready")
     return window
 

@@ -103,11 +103,28 @@ def test_the_statistics_are_shown_in_a_terminal(window: Window) -> None:
     window.page.wait_for_selector(".xterm-rows", state="detached")
 
 
+def test_a_workspace_that_is_not_trusted_names_no_program(home: Home, open_window: Callable[[Path], Window]) -> None:
+    folder = home.path / "stranger"
+    programs = folder / ".venv/bin"
+    programs.mkdir(parents=True)
+    (folder / ".vscode").mkdir()
+    (folder / ".vscode/settings.json").write_text('{"midfill.command": "${workspaceFolder}/.venv/bin/midfill"}')
+    (programs / "midfill").write_text(f'#!/bin/sh\ntouch "{folder}/ran"\n')
+    (programs / "midfill").chmod(0o700)
+    window = open_window(folder)
+    window.wait_for_status("ready")
+    assert_suggests(window, "limited.py")
+    assert not (folder / "ran").exists()
+    window.trust()
+    until((folder / "ran").exists, "the trusted program to run")
+
+
 def test_a_missing_program_is_told_with_what_helps(home: Home, open_window: Callable[[Path], Window]) -> None:
     folder = home.path / "lost"
     (folder / ".vscode").mkdir(parents=True)
     (folder / ".vscode/settings.json").write_text('{"midfill.command": "/nowhere/midfill"}')
     window = open_window(folder)
+    window.trust()
     assert "/nowhere/midfill" in window.wait_for_message("there is no such program")
     window.wait_for_status("Midfill does not work")
     window.screenshot("missing")

@@ -50,6 +50,14 @@ class Window:
         self._press("Enter")
         self.page.wait_for_selector(f"[id='status.editor.selection']:has-text('Ln {line}, Col {column}')")
 
+    def trust(self) -> None:
+        """Says that the folder is trusted, as a person would."""
+        self.page.click("[id='status.workspaceTrust']")
+        self.page.click(".workspace-trust-editor .monaco-button:text-is('Trust')")
+        self.page.wait_for_selector(".workspace-trust-editor :text('You trust this folder')")
+        self.page.click(".monaco-modal-editor-block .codicon-close")
+        self.page.wait_for_selector(".workspace-trust-editor", state="detached")
+
     def type(self, text: str) -> None:
         self.page.keyboard.type(text, delay=15)
 

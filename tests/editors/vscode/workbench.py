@@ -23,7 +23,8 @@ from tests.editors.vscode.window import Window
 
 MIDFILL = Path(sys.executable).with_name("midfill")
 SETTINGS: Mapping[str, Any] = {
-    "security.workspace.trust.enabled": False,
+    "security.workspace.trust.startupPrompt": "never",
+    "security.workspace.trust.banner": "never",
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
     "workbench.reduceMotion": "on",
@@ -129,7 +130,7 @@ class Workbench:
     def serving(self) -> Iterator[None]:
         """While the server runs. Its log is `server.log` in the home."""
         self.port = _free_port()
-        switches = ["telemetry", "update-check", "workspace-trust", "getting-started-override"]
+        switches = ["telemetry", "update-check", "getting-started-override"]
         command = [*self._command, "--auth", "none", "--bind-addr", f"127.0.0.1:{self.port}"]
         command += [f"--disable-{switch}" for switch in switches]
         with (self.home.path / "server.log").open("wb") as log:
