@@ -310,8 +310,9 @@ def _leads_into(lines: list[str], ahead: list[str], around: Surroundings) -> boo
 
 
 def _tells(line: str) -> bool:
-    """Whether a line says so much that it hardly stands twice in a row by chance."""
-    return len(re.findall(r"[^\W\d_]", line)) > 1 or (len(line.strip()) > 2 and not re.search(r"[\w()\[\]{}]", line))
+    """Whether a line says so much that it hardly stands twice in a row by chance: no number, no sole bracket."""
+    has_words = bool(re.search(r"[^\W\d_]", line)) and len(re.findall(r"\w", line)) > 1
+    return has_words or (len(line.strip()) > 2 and not re.search(r"[\w()\[\]{}]", line))
 
 
 def _is_twice(lines: list[str], around: Surroundings) -> bool:
