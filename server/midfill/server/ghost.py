@@ -62,11 +62,9 @@ def ghost(fill: str, around: Surroundings, *, may_split: bool = True) -> Ghost |
     place = _Place(around, Balance(*sides, knows_start=knows_start))
     text = _until_stable(_LINE_END.sub("\n", fill), place)
     replaced = _num_replaced(text, place)
-    if (
-        not text.strip()
-        or text == around.line_after[:replaced]
-        or not (may_split or _keeps_line(text, replaced, around))
-    ):
+    if not text.strip() or text == around.line_after[:replaced]:
+        return None
+    if not may_split and not _keeps_line(text, replaced, around):
         return None
     back = _num_back(around.line_before) if text.startswith("\n") else 0
     text = around.line_before[len(around.line_before) - back :] + text
