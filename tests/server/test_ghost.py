@@ -55,10 +55,10 @@ def test_filtered_text_is_not_filtered_further(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_shown_stays_when_the_next_line_is_added(case: dict[str, Any]) -> None:
+def test_what_is_shown_stays_when_the_next_line_is_added_unless_the_code_has_it_twice(case: dict[str, Any]) -> None:
     shown, around = ghost_of(case), around_of(case)
     below = next((line for line in around.below if line.strip()), "")
-    if shown and len(below) > 8 and not around.line_after:
+    if shown and len(below) > 8 and around.below.count(below) == 1 and not around.line_after:
         again = ghost_of(case | {"fill": shown.text[shown.back :] + "\n" + below})
         assert again == shown
 
