@@ -15,6 +15,7 @@ RULES: list[dict[str, Any]] = [
     {"after": "print(", "before": ")", "text": '"hello")'},
     {"after": "answer = ", "text": "forty_two"},
     {"after": "total = ", "text": "sum(values)"},
+    {"after": "class Point:\n", "text": "    x = 0\n    y = 0"},
     {"after": "all:", "text": "\n\techo done"},
 ]
 """What the scripted engine writes, and where."""

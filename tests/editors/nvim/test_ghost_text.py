@@ -62,6 +62,19 @@ def test_dismiss_hides_it_and_stays_in_insert_mode(nvim: Neovim) -> None:
     assert nvim.lines == ["answer = 1"]
 
 
+def test_what_was_dismissed_comes_again_only_where_it_is_asked_for(nvim: Neovim) -> None:
+    nvim.open("a.py", "answer = \n")
+    nvim.keys("A")
+    nvim.shows("forty_two")
+    nvim.keys("<C-]>")
+    answers = nvim.answers()
+    nvim.keys("<Esc>A")
+    until(lambda: nvim.answers() > answers, "an answer")
+    assert nvim.ghost() == ""
+    nvim.keys("<M-Bslash>")
+    nvim.shows("forty_two")
+
+
 def test_typing_along_keeps_the_rest_and_asks_the_engine_nothing(nvim: Neovim, env: dict[str, str]) -> None:
     nvim.open("a.py")
     nvim.keys("idef add(a, b):")

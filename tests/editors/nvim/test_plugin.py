@@ -51,7 +51,7 @@ def test_the_program_of_a_trusted_workspace_is_taken_and_that_of_another_is_not(
         (folder / ".venv/bin").mkdir(parents=True)
         (folder / ".venv/bin/midfill").symlink_to(MIDFILL)
     state = Path(env["XDG_STATE_HOME"], "nvim")
-    state.mkdir(parents=True)
+    state.mkdir(parents=True, exist_ok=True)
     (state / "trust").write_text(f"directory {trusted}/.venv\n! {other}/.venv\n")
     env["PATH"] = "/usr/bin:/bin"
     nvim = start()
@@ -84,7 +84,7 @@ def test_switched_off_nothing_is_shown_until_it_is_switched_on(nvim: Neovim) -> 
 
 
 def test_the_command_completes_its_subcommands_and_names_them(nvim: Neovim) -> None:
-    assert nvim.api.call_function("getcompletion", ["Midfill ", "cmdline"]) == [
+    assert nvim.api.funcs.getcompletion("Midfill ", "cmdline") == [
         "disable",
         "enable",
         "log",
@@ -101,10 +101,15 @@ def test_the_command_completes_its_subcommands_and_names_them(nvim: Neovim) -> N
 
 def test_statistics_and_log_open_beside_the_text(nvim: Neovim) -> None:
     nvim.open("a.py")
+    nvim.keys("ianswer = ")
+    nvim.shows("forty_two")
+    nvim.keys("<Esc>")
     for subcommand in ("stats", "log"):
         nvim.api.command(f"Midfill {subcommand}")
         assert nvim.lua("return vim.bo.buftype") == "terminal"
-        until(lambda: any("exited 0" in line for line in nvim.lines), f"the end of :Midfill {subcommand}")
+        [exit_code] = nvim.lua("return vim.fn.jobwait({ vim.b.terminal_job_id })")
+        assert exit_code == 0
+        until(lambda: any(nvim.lines), "what it printed")
         nvim.api.command("close")
 
 
@@ -116,7 +121,7 @@ def test_help_has_unique_tags_and_the_defaults_as_they_are(nvim: Neovim, tmp_pat
     tags = {line.split("\t")[0] for line in (tmp_path / "doc" / "tags").read_text().splitlines()}
     nvim.api.command(f"set rtp+={tmp_path}")
     for link in re.findall(r"\|([^|\s]+)\|", documentation):
-        assert link in tags or nvim.api.call_function("getcompletion", [link, "help"]), link
+        assert link in tags or nvim.api.funcs.getcompletion(link, "help"), link
     config = (PLUGIN / "lua" / "midfill" / "config.lua").read_text()
     defaults = re.sub(r" ---@type.*", "", config[config.index("M.defaults = {") + 13 : config.index("\n}\n") + 2])
     example = documentation[documentation.index(".setup({") + 7 : documentation.index("\n    })\n<") + 6]

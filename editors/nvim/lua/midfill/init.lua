@@ -125,11 +125,11 @@ function M.previous()
   return current ~= nil and current:cycle(-1)
 end
 
---- Hides what is shown, and stops the filling of a selection; false if there was neither.
+--- Rejects what is shown, and stops the filling of a selection; false if there was neither.
 ---@return boolean
 function M.dismiss()
   local current = session()
-  local hidden = current ~= nil and current:dismiss()
+  local hidden = current ~= nil and current:reject()
   return require("midfill.selection").cancel(vim.api.nvim_get_current_buf()) or hidden
 end
 

@@ -104,9 +104,6 @@ function Session:answer(result)
     self.list[#self.list + 1] = suggestion.from_item(item, line, col, self.client.offset_encoding)
   end
   self.view.draw(self)
-  if self.list[1] then
-    self.client:notify("textDocument/didShowCompletion", { item = self.list[1].item })
-  end
 end
 
 --- What was typed since `row` and `col`; nil if the cursor went back.
@@ -177,6 +174,18 @@ function Session:dismiss()
   self.view.draw(self)
   self.view.abort(self)
   return shown
+end
+
+--- Hides what is shown and has the server not offer it here again.
+---@return boolean shown whether something was
+function Session:reject()
+  local shown = self:current()
+  local command = shown and shown.item.command
+  if type(command) == "table" and command.command == "midfill.accepted" then
+    local rejected = { title = "Rejected", command = "midfill.rejected", arguments = command.arguments }
+    self.client:exec_cmd(rejected, { bufnr = self.bufnr })
+  end
+  return self:dismiss()
 end
 
 return M

@@ -1,0 +1,3 @@
+std = "luajit"
+globals = { "vim" }
+cache = false
