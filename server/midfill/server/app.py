@@ -126,10 +126,10 @@ async def start_engine(ls: Server) -> None:
 def on_engine_state(ls: Server, state: EngineState) -> None:
     """The engine came, went, or loads its model."""
     ls.tell_status()
-    if state.phase == "loading" and ls.loading is None:
-        ls.loading = WorkDone(ls, "Loading the model")
-        ls.spawn(ls.loading.begin())
-    elif state.phase == "loading" and ls.loading is not None:
+    if state.phase == "loading":
+        if ls.loading is None:
+            ls.loading = WorkDone(ls, "Loading the model")
+            ls.spawn(ls.loading.begin())
         ls.loading.report(state.model, state.share)
     elif ls.loading is not None:
         ls.loading.end(state.message or state.model)

@@ -18,22 +18,31 @@ _tokens = count(1)
 
 
 class WorkDone:
-    """One progress. `begin` shows it; what was reported before it is shown is not lost."""
+    """One progress. It is shown with what was reported before, and not at all if it had ended before."""
 
     def __init__(self, server: LanguageServer, title: str, *, token: types.ProgressToken | None = None) -> None:
         """With a `token` the client has asked for the progress itself, and needs none to be created."""
         self._server, self._title, self._token = server, title, token
-        self._shown = False
+        self._last = types.WorkDoneProgressReport()
+        self._is_shown = self._has_ended = False
 
     async def begin(self, on_cancel: Callable[[], object] | None = None) -> None:
-        """Shows it, with a way to cancel if `on_cancel` is given."""
+        """Shows it, with a way to cancel if `on_cancel` is given. Waits for a client that has to create it first."""
         if self._token is None and not await self._create():
             return
         assert self._token is not None
         progress = self._server.work_done_progress
-        cancellable = on_cancel is not None
-        progress.begin(self._token, types.WorkDoneProgressBegin(title=self._title, cancellable=cancellable))
-        self._shown = True
+        if self._has_ended:  # while the client created it: nobody would take it away again
+            progress.tokens.pop(self._token, None)
+            return
+        begin = types.WorkDoneProgressBegin(
+            title=self._title,
+            cancellable=on_cancel is not None,
+            message=self._last.message,
+            percentage=self._last.percentage,  # clients show none later that do not see one here
+        )
+        progress.begin(self._token, begin)
+        self._is_shown = True
         if on_cancel is not None:
             loop = asyncio.get_running_loop()
 
@@ -58,14 +67,15 @@ class WorkDone:
 
     def report(self, message: str, share: float | None = None) -> None:
         """Tells how far it is: `share` of the work, 0 to 1."""
-        if self._shown and self._token is not None:
-            percentage = None if share is None else round(100 * share)
-            report = types.WorkDoneProgressReport(message=message, percentage=percentage)
-            self._server.work_done_progress.report(self._token, report)
+        percentage = None if share is None else round(100 * share)
+        self._last = types.WorkDoneProgressReport(message=message, percentage=percentage)
+        if self._is_shown and self._token is not None:
+            self._server.work_done_progress.report(self._token, self._last)
 
     def end(self, message: str) -> None:
         """Takes it away."""
-        if self._shown and self._token is not None:
-            self._shown = False
+        self._has_ended = True
+        if self._is_shown and self._token is not None:
+            self._is_shown = False
             self._server.work_done_progress.end(self._token, types.WorkDoneProgressEnd(message=message))
             self._server.work_done_progress.tokens.pop(self._token, None)
