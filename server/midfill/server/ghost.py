@@ -117,7 +117,7 @@ def _drop_second_indent(text: str, place: _Place) -> str:
     """The first line does not repeat the indentation that stands before it and so land deeper than code nests."""
     around = place.around
     before, last, first = around.line_before, _line_above(around), text.split("\n", 1)[0]
-    if before.strip() or not before or not first.startswith(before):
+    if before.strip() or not before or indent_of(first) != before:
         return text
     level = width_of_level([*around.above, *around.below], around.indent)
     deepest = column(last, level) + level
