@@ -68,6 +68,16 @@ class Gap(NamedTuple):
     """To be taken as standing before the gap: the selected entry of the editor's completion menu."""
 
 
+class _Question(NamedTuple):
+    """A call of `suggest`."""
+
+    gap: Gap
+    situation: Situation
+    automatic: bool
+    turn: int
+    num_edits: int
+
+
 class Offer(NamedTuple):
     """A suggestion as it was given to the editor."""
 
@@ -99,9 +109,13 @@ class Session:
         self.live: Decode | None = None
         self.offer: Offer | None = None
         self.last_edit: Edit | None = None
+        self.num_edits = 0
+        """Unlike a client's versions they always grow, and only when the text changes."""
         self._nothing_at: Situation | None = None
         """Where the engine's last answer was not worth showing: it would be the same again."""
         self._turn = 0
+        self._num_spans = 0
+        """Commands that wait for the engine."""
         self.show_to_neighbours()
 
     # What the editor tells
@@ -113,6 +127,10 @@ class Session:
             place = self.document.place(start) if start else None
             self.document.apply([change], version)
             self.last_edit = _edit(place, change, self.document)
+        self.document.version = version  # of an event without changes too
+        if not changes:
+            return
+        self.num_edits += 1
         self.rhythm.typed(time.monotonic() * 1e3)
         self.show_to_neighbours()
         if self.last_edit is None:
@@ -146,48 +164,56 @@ class Session:
         return self.shared.ignored.reason(self.path) if self.path else None
 
     async def suggest(self, gap: Gap, *, automatic: bool) -> Offer | None:
-        """The suggestion for a cursor at `gap`, if there is one. A newer call makes older ones return None."""
+        """The suggestion for a cursor at `gap`, if there is one. A newer call or an edit makes older ones return None.
+
+        While a command waits for the engine, nothing is suggested unasked: it would take the command's place there.
+        """
         self._turn += 1
-        turn = self._turn
-        if self.reason_for_silence() is not None:
+        if self.reason_for_silence() is not None or (automatic and self._num_spans):
             return None
         situation = self.situation(gap)
+        question = _Question(gap, situation, automatic, self._turn, self.num_edits)
         text = self._recall(situation)
         source: Source = "engine" if text is None else "memory"
         if text is None:
             if automatic and (reason := self._reason_for_quiet(gap, situation)) is not None:
                 log.debug("quiet: %s", reason)
                 return None
-            text = await self._ask(gap, situation, automatic, turn)
+            text = await self._ask(question)
         if text is None or (automatic and self.shared.reuse.is_rejected(self.document.uri, situation, text)):
             return None
-        suggestion = ghost(text, self.surroundings(gap))
-        is_new = self.offer is None or not self.offer.text.endswith(text)
+        suggestion = ghost(text, self.surroundings(gap), may_split=not automatic)
+        is_new = self.offer is None or not _goes_on(self.offer, situation, text)
         self.offer = suggestion and Offer(next(self.shared.ids), gap, suggestion, situation, text, source, is_new)
         return self.offer
 
     def _recall(self, situation: Situation) -> str | None:
         return self.shared.reuse.recall(self.document.uri, situation)
 
-    async def _ask(self, gap: Gap, situation: Situation, automatic: bool, turn: int) -> str | None:
-        """The engine's text for `situation`; None if it has none worth showing, or a newer call came."""
+    def _is_current(self, question: _Question) -> bool:
+        """Whether the answer still has its place: nothing was asked and nothing was changed since."""
+        return (question.turn, question.num_edits) == (self._turn, self.num_edits)
+
+    async def _ask(self, question: _Question) -> str | None:
+        """The engine's text for the situation; None if it has none worth showing, or the question is out of date."""
+        situation = question.situation
         while True:
             decode = self.live
             if decode is None or not decode.serves(situation):
                 self._end_live()
-                if automatic:
+                if question.automatic:
                     await asyncio.sleep(self._delay_ms() / 1e3)
-                    if turn != self._turn:
+                    if not self._is_current(question):
                         return None
-                mode = "fast" if automatic else self.shared.settings.explicit_mode
-                decode = self._begin(self._request(gap, mode), situation)
+                mode = "fast" if question.automatic else self.shared.settings.explicit_mode
+                decode = self._begin(self._request(question.gap, mode), situation)
             try:
                 await asyncio.wait([decode.task])
             except asyncio.CancelledError:  # $/cancelRequest
-                if turn == self._turn:
+                if question.turn == self._turn:
                     self._let_go(decode)
                 raise
-            if turn != self._turn:
+            if not self._is_current(question):
                 return None
             text = self._recall(situation)
             if text is not None or decode.situation == situation:
@@ -199,7 +225,11 @@ class Session:
         self._turn += 1
         self._end_live()
         request = msgspec.structs.replace(self._request(gap, mode), max_tokens=max_tokens)
-        return await self.shared.engine.fill(request, on_draft=on_draft)
+        self._num_spans += 1
+        try:
+            return await self.shared.engine.fill(request, on_draft=on_draft)
+        finally:
+            self._num_spans -= 1
 
     def _delay_ms(self) -> float:
         """How long to wait for another key before the engine is asked."""
@@ -246,19 +276,24 @@ class Session:
         """After a cancelled request: ends its decode, at once or, if it may still serve, soon unless it is claimed."""
         now = self.situation(Gap(self.last_edit.end, self.last_edit.end)) if self.last_edit else None
         if now is None or now == decode.situation or not decode.serves(now):
-            decode.cancel()
+            self._end(decode)
             return
         turn = self._turn
 
         def end() -> None:
             if turn == self._turn:
-                decode.cancel()
+                self._end(decode)
 
         asyncio.get_running_loop().call_later(CLAIM_S, end)
 
     def _end_live(self) -> None:
         if self.live is not None:
-            self.live.cancel()
+            self._end(self.live)
+
+    def _end(self, decode: Decode) -> None:
+        """Ends a decode, for which nobody waits from now on: its task takes a few turns of the loop to see it."""
+        decode.cancel()
+        if self.live is decode:
             self.live = None
 
     def speculate(self, offer: Offer) -> None:
@@ -279,7 +314,7 @@ class Session:
         typed = typed_since(offer.situation, now)
         if typed is not None and len(typed) <= SLIP_CHARS:
             return
-        if typed and not typed.startswith(offer.text):
+        if typed:
             self.reject(offer)
         self.offer = None
 
@@ -326,6 +361,12 @@ def _edit(start: Place | None, change: types.TextDocumentContentChangeEvent, doc
         return None
     typed = 1 if change.text in PAIRS else len(change.text)
     return Edit(document.place_at(document.offset(start) + typed), is_delete=not change.text)
+
+
+def _goes_on(offer: Offer, situation: Situation, text: str) -> bool:
+    """Whether `text` is what typing has left of the offer. Pure."""
+    typed = typed_since(offer.situation, situation)
+    return typed is not None and offer.text == typed + text
 
 
 def _bare(line: str) -> str:
