@@ -13,7 +13,13 @@ from typing import Any, ClassVar, cast
 
 import cattrs
 from lsprotocol import types
-from pygls.exceptions import JsonRpcInternalError, JsonRpcInvalidParams
+from pygls.exceptions import (
+    JsonRpcException,
+    JsonRpcInternalError,
+    JsonRpcInvalidParams,
+    JsonRpcInvalidRequest,
+    JsonRpcServerNotInitialized,
+)
 from pygls.protocol import JsonRPCNotification, LanguageServerProtocol, lsp_method
 
 log = logging.getLogger(__name__)
@@ -43,15 +49,59 @@ class Protocol(LanguageServerProtocol):
             return super().structure_message(data)
         if method == types.TEXT_DOCUMENT_INLINE_COMPLETION:
             self._tolerate(data.get("params"))
-        if method in self.RAW and "id" not in data:
+        if isinstance(method, str) and method in self.RAW and "id" not in data:
             return JsonRPCNotification(method=method, jsonrpc=self.VERSION, params=data.get("params"))
         try:
+            if "id" in data and _is_notification(method):
+                raise JsonRpcInvalidParams("this is a notification: wanted no id")
             return super().structure_message(data)
         except (JsonRpcInvalidParams, JsonRpcInternalError) as error:
             if "id" in data:
                 self._send_response(data["id"], error=JsonRpcInvalidParams(_complaint(error)).to_response_error())
             log.warning("%s: parameters that this server does not understand", method)
             return JsonRPCNotification(method=IGNORED, jsonrpc=self.VERSION, params=None)
+
+    def handle_message(self, message: Any) -> None:
+        """Handles a message whose turn it is: between `initialize` and `shutdown`. Refuses other requests."""
+        if getattr(message, "jsonrpc", None) != self.VERSION:
+            self._refuse(message, JsonRpcInvalidRequest('wanted a message with "jsonrpc": "2.0"'))
+        elif error := self._out_of_turn(getattr(message, "method", None)):
+            self._refuse(message, error)
+        else:
+            super().handle_message(message)
+
+    def _refuse(self, message: Any, error: JsonRpcException) -> None:
+        """Answers with the error, if `message` is a request."""
+        id = _asked(message)
+        if id is not None:
+            self._send_response(id, error=error.to_response_error())
+        else:
+            log.warning("passed over a message: %s", error)
+
+    def _out_of_turn(self, method: str | None) -> JsonRpcException | None:
+        """Why a message is refused; answers, which have no method, and `exit` never are."""
+        is_initialized = self._workspace is not None
+        if method is None or method == types.EXIT:
+            return None
+        if self._shutdown:
+            return JsonRpcInvalidRequest("the server was shut down")
+        if method == types.INITIALIZE:
+            return JsonRpcInvalidRequest("the server was initialized already") if is_initialized else None
+        return None if is_initialized else JsonRpcServerNotInitialized("the server was not initialized yet")
+
+    def _execute_handler(
+        self,
+        msg_id: str | int,
+        handler: Callable[..., Any],
+        callback: Callable[..., Any],
+        args: tuple[Any, ...] | None = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        """Lets go of a notification once it is handled: pygls keeps 2 KB of each, one for every key that is typed."""
+        super()._execute_handler(msg_id, handler, callback, args, kwargs)
+        futures = self._request_futures
+        if (future := futures.get(msg_id)) is not None:
+            future.add_done_callback(lambda done: futures.pop(msg_id, None) if futures.get(msg_id) is done else None)
 
     def _tolerate(self, params: Any) -> None:
         """Gives an inline completion's parameters the context that they must have."""
@@ -109,6 +159,19 @@ class Dialect:
         if kind == 0 or (kind == 1 and not self._is_old):
             return types.InlineCompletionTriggerKind.Invoked.value
         return automatic
+
+
+def _asked(message: Any) -> Any:
+    """The id of a request, also of one that was not understood; None for any other message."""
+    if isinstance(message, dict):
+        fields = cast("dict[str, Any]", message)
+        return fields.get("id") if "method" in fields else None
+    return getattr(message, "id", None) if hasattr(message, "method") else None
+
+
+def _is_notification(method: object) -> bool:
+    """Whether the standard has no answer for `method`."""
+    return isinstance(method, str) and types.METHOD_TO_TYPES.get(method, ("", ""))[1] is None
 
 
 def _complaint(error: Exception) -> str:
