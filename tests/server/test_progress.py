@@ -30,7 +30,8 @@ class Client:
 
     def say(self, **message: Any) -> None:
         protocol = self.server.protocol
-        protocol.handle_message(protocol.structure_message({"jsonrpc": "2.0", **message}))
+        structured: Any = protocol.structure_message({"jsonrpc": "2.0", **message})
+        protocol.handle_message(structured)
 
     async def asked_to_create(self) -> dict[str, Any]:
         while not self.sent:

@@ -203,11 +203,11 @@ async def inline_completion(ls: Server, params: types.InlineCompletionParams) ->
     session = ls.sessions.get(params.text_document.uri)
     if session is None:
         return types.InlineCompletionList([])
-    started, version_asked = time.monotonic(), session.document.version
+    started, num_edits = time.monotonic(), session.num_edits
     gap = _gap(session.document, params)
     automatic = params.context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
     offer = await session.suggest(gap, automatic=automatic)
-    if session.document.version != version_asked:
+    if session.num_edits != num_edits:
         return None
     if offer is None:
         return types.InlineCompletionList([])

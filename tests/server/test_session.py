@@ -1,0 +1,192 @@
+"""`midfill.server.session`, with a scripted engine in this process: what depends on who comes first."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from lsprotocol import types
+from tests.server.engine_here import EngineHere, engine_here, until
+
+from midfill.engine.scripted import Rule
+from midfill.server.document import Document, Place
+from midfill.server.session import Gap, Offer, Session
+from midfill.server.settings import Settings
+
+ANSWER = Rule(after="x = ", text="42")
+OTHER = Rule(after="y = ", text="42")
+LONG = Rule(after="call(", text="one, two)", drafts=("one",) * 4 + ("one, two)",), steps=5)
+
+pytestmark = pytest.mark.asyncio
+
+
+def opened(here: EngineHere, text: str, path: Path | None = None) -> Session:
+    return Session(Document("file:///a.py", "python", 1, text, "utf-16"), path, here.shared)
+
+
+def edit(session: Session, start: tuple[int, int], end: tuple[int, int], text: str) -> None:
+    """A change as the client tells it."""
+    span = types.Range(types.Position(*start), types.Position(*end))
+    session.change([types.TextDocumentContentChangePartial(span, text)], session.document.version + 1)
+
+
+def cursor(line: int, column: int) -> Gap:
+    return Gap(Place(line, column), Place(line, column))
+
+
+def asking(session: Session, gap: Gap, *, automatic: bool = True) -> "asyncio.Task[Offer | None]":
+    return asyncio.create_task(session.suggest(gap, automatic=automatic))
+
+
+def text_of(offer: Offer | None) -> str | None:
+    return offer and offer.text
+
+
+async def test_an_edit_while_it_waits_for_another_key_ends_the_question() -> None:
+    async with engine_here(ANSWER, settings=Settings(debounce_ms=20)) as here:
+        session = opened(here, "one\ntwo\nx = \n")
+        question = asking(session, cursor(2, 4))
+        await asyncio.sleep(0)  # its turn: it waits now
+        edit(session, (0, 0), (2, 0), "")
+        assert await question is None
+        assert here.scheduler.tally.answered == 0
+        assert text_of(await session.suggest(cursor(0, 4), automatic=False)) == "42"
+
+
+async def test_an_edit_that_takes_the_line_away_ends_the_question() -> None:
+    async with engine_here(ANSWER) as here:
+        session = opened(here, "one\ntwo\nx = ")
+        here.hold()
+        question = asking(session, cursor(2, 4))
+        await here.begun()
+        edit(session, (0, 0), (2, 4), "")
+        here.go_on()
+        assert await question is None
+        assert session.offer is None
+
+
+async def test_what_was_never_shown_is_not_taken_for_rejected() -> None:
+    async with engine_here(ANSWER) as here:
+        session = opened(here, "x = ")
+        here.hold()
+        question = asking(session, cursor(0, 4))
+        await here.begun()
+        edit(session, (0, 4), (0, 4), "s")  # no draft is there yet to disagree
+        here.go_on()
+        assert await question is None
+        for column, key in enumerate("even", start=5):
+            edit(session, (0, column), (0, column), key)
+        assert here.count("rejected") == 0
+
+
+async def test_the_same_question_right_after_a_cancelled_one_is_answered() -> None:
+    async with engine_here(ANSWER) as here:
+        session = opened(here, "x = ")
+        here.hold()
+        cancelled = asking(session, cursor(0, 4))
+        await here.begun()
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        again = asking(session, cursor(0, 4))
+        here.go_on()
+        assert text_of(await again) == "42"
+
+
+async def test_a_cancelled_decode_that_agrees_is_there_for_the_next_question() -> None:
+    async with engine_here(LONG) as here:
+        session = opened(here, "call(")
+        here.hold(after_steps=2)  # the prompt, and a draft
+        first = asking(session, cursor(0, 5))
+        await until(lambda: session.live and session.live.draft)
+        edit(session, (0, 5), (0, 5), "o")
+        first.cancel()
+        second = asking(session, cursor(0, 6))
+        await asyncio.wait([first])
+        here.go_on()
+        assert text_of(await second) == "ne, two)"
+        assert here.scheduler.tally.answered == 1
+
+
+async def test_a_cancelled_decode_that_nobody_claims_is_ended() -> None:
+    async with engine_here(LONG) as here:
+        session = opened(here, "call(")
+        here.hold(after_steps=2)
+        question = asking(session, cursor(0, 5))
+        await until(lambda: session.live and session.live.draft)
+        edit(session, (0, 5), (0, 5), "o")
+        decode = session.live
+        assert decode is not None
+        question.cancel()
+        await asyncio.wait([decode.task])
+        assert decode.task.cancelled()
+        here.go_on()
+        await here.idle()
+        assert (here.scheduler.tally.answered, here.scheduler.tally.dropped) == (0, 1)
+
+
+async def test_nothing_unasked_takes_the_place_of_a_command() -> None:
+    async with engine_here(Rule(after="total = ", text="sum(values)"), ANSWER) as here:
+        session = opened(here, "total = TODO\nx = \n")
+        here.hold()
+        span = Gap(Place(0, 8), Place(0, 12))
+        command = asyncio.create_task(session.fill_span(span, "fast", 64, lambda draft: None))
+        await here.begun()
+        assert await session.suggest(cursor(1, 4), automatic=True) is None
+        here.go_on()
+        assert (await command).text == "sum(values)"
+        assert text_of(await session.suggest(cursor(1, 4), automatic=True)) == "42"
+
+
+async def test_the_same_text_elsewhere_is_another_suggestion_but_its_rest_is_not() -> None:
+    async with engine_here(ANSWER, OTHER) as here:
+        session = opened(here, "x = ")
+        first = await session.suggest(cursor(0, 4), automatic=True)
+        edit(session, (0, 4), (0, 4), "4")
+        rest = await session.suggest(cursor(0, 5), automatic=True)
+        edit(session, (0, 5), (0, 5), "2")
+        edit(session, (0, 6), (0, 6), "\ny = ")
+        second = await session.suggest(cursor(1, 4), automatic=True)
+        assert [(offer.text, offer.is_new) for offer in (first, rest, second) if offer] == [
+            ("42", True),
+            ("2", False),
+            ("42", True),
+        ]
+
+
+async def test_an_event_without_changes_brings_its_version_and_ends_no_question() -> None:
+    async with engine_here(ANSWER) as here:
+        session = opened(here, "x = ")
+        here.hold()
+        question = asking(session, cursor(0, 4))
+        await here.begun()
+        session.change([], 7)
+        assert session.document.version == 7
+        here.go_on()
+        assert text_of(await question) == "42"
+
+
+async def test_closing_ends_what_goes_on_and_forgets_the_document() -> None:
+    async with engine_here(ANSWER) as here:
+        session = opened(here, "x = ")
+        here.hold()
+        question = asking(session, cursor(0, 4))
+        await here.begun()
+        session.close()
+        here.go_on()
+        assert await question is None
+        await here.idle()
+        await until(lambda: not here.filler.documents)
+
+
+async def test_a_guess_is_not_made_while_something_is_asked() -> None:
+    async with engine_here(ANSWER, settings=Settings(debounce_ms=0)) as here:
+        session = opened(here, "x = ")
+        offer = await session.suggest(cursor(0, 4), automatic=True)
+        assert offer is not None
+        here.hold()
+        edit(session, (0, 0), (0, 4), "z = ")
+        question = asking(session, cursor(0, 4), automatic=False)
+        await here.begun()
+        session.speculate(offer)
+        here.go_on()
+        assert await question is None
+        assert here.scheduler.tally.answered == 2
