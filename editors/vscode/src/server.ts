@@ -45,6 +45,7 @@ export class Server implements vscode.Disposable {
   async stop(): Promise<void> {
     const client = this.client;
     this.client = undefined;
+    setRunning(false);
     try {
       await client?.dispose();
     } catch (error) {
@@ -79,17 +80,22 @@ export class Server implements vscode.Disposable {
   }
 
   private listen(client: LanguageClient): void {
+    // One that was let go may still speak, if it is slow to end.
+    const isCurrent = () => this.client === client;
     client.onNotification("midfill/status", (params: unknown) => {
       const status = readStatus(params);
-      if (status) {
+      if (status && isCurrent()) {
         this.statuses.fire(status);
       }
     });
     client.onDidChangeState(({ newState }) => {
-      void vscode.commands.executeCommand("setContext", "midfill.running", newState === State.Running);
+      if (!isCurrent()) {
+        return;
+      }
+      setRunning(newState === State.Running);
       if (newState === State.Starting) {
         this.statuses.fire(plainStatus("starting"));
-      } else if (newState === State.Stopped && this.client === client) {
+      } else if (newState === State.Stopped) {
         this.statuses.fire(plainStatus("failed", "midfill lsp ended. The log may say why"));
       }
     });
@@ -109,6 +115,11 @@ export class Server implements vscode.Disposable {
       clearTimeout(giveUp);
     }
   }
+}
+
+/** For the conditions in package.json. */
+function setRunning(isRunning: boolean): void {
+  void vscode.commands.executeCommand("setContext", "midfill.running", isRunning);
 }
 
 /** Where midfill is. A workspace that is not trusted has no say: its .venv may hold any program. */

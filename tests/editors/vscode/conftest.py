@@ -78,7 +78,7 @@ def first_window(workbench: Workbench) -> Window:
 
 
 @pytest.fixture
-def windows(workbench: Workbench, request: pytest.FixtureRequest) -> Iterator[list[Window]]:
+def windows(workbench: Workbench, first_window: Window, request: pytest.FixtureRequest) -> Iterator[list[Window]]:
     """The windows of a test. Where it fails, pictures of them and the language servers' log are kept."""
     windows: list[Window] = []
     failed = request.session.testsfailed
@@ -87,6 +87,9 @@ def windows(workbench: Workbench, request: pytest.FixtureRequest) -> Iterator[li
         for number, window in enumerate(windows, start=1):
             picture = window.screenshot(f"failed-{request.node.name}-{number}")
             picture.with_suffix(".log").write_text(workbench.home.log.read_text())
+    for window in windows:
+        if window is not first_window:
+            window.close()
 
 
 @pytest.fixture
@@ -97,15 +100,11 @@ def window(first_window: Window, windows: list[Window]) -> Window:
 
 
 @pytest.fixture
-def open_window(workbench: Workbench, windows: list[Window]) -> Iterator[Callable[[Path], Window]]:
+def open_window(workbench: Workbench, windows: list[Window]) -> Callable[[Path], Window]:
     """Opens more windows onto folders. They are closed after the test."""
-    opened: list[Window] = []
 
     def open_window(folder: Path) -> Window:
-        opened.append(workbench.window(folder))
-        windows.append(opened[-1])
-        return opened[-1]
+        windows.append(workbench.window(folder))
+        return windows[-1]
 
-    yield open_window
-    for window in opened:
-        window.close()
+    return open_window
