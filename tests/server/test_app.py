@@ -1,6 +1,7 @@
 """The language server on stdio, with a scripted engine behind it, as a client of pytest-lsp sees it."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pygls.exceptions import JsonRpcInvalidParams, JsonRpcRequestCancelled
 from tests.server.editor import AUTOMATIC, INVOKED, Editor, Encoding, editing, engine_status
 
 from midfill.engine.wire import Status
+from midfill.server.app import model_arguments
 
 ADD = {"after": "def add(a, b):", "text": "\n    return a + b"}
 GREET = {"after": "greet(", "text": '"hello, world")'}
@@ -285,6 +287,34 @@ async def test_a_menu_entry_is_extended_and_replaces_what_it_would(env: dict[str
         answer = await editor.client.text_document_inline_completion_async(params)
         assert isinstance(answer, types.InlineCompletionList)
         assert [(item.insert_text, item.range) for item in answer.items] == [('greet("hello, world")', span)]
+
+
+async def test_a_folder_that_joins_the_workspace_brings_what_it_ignores(env: dict[str, str]) -> None:
+    folder = Path(env["HOME"], "joined")
+    folder.mkdir()
+    (folder / ".gitignore").write_text("*.gen.py\n", encoding="utf-8")
+    async with editing(env, RULES) as editor:
+        added = types.WorkspaceFoldersChangeEvent([types.WorkspaceFolder(folder.as_uri(), "joined")], [])
+        editor.client.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(added))
+        editor.open("x = |\n", uri=(folder / "a.gen.py").as_uri())
+        assert await editor.ask() == []
+        editor.open("x = |\n", uri=(folder / "a.py").as_uri())
+        assert texts(await editor.ask()) == ["42"]
+
+
+@pytest.mark.parametrize(
+    ("model", "roots", "arguments"),
+    [
+        (None, ["/work"], ()),
+        ("/models/nano", ["/work"], ("--model", "/models/nano")),
+        ("models/nano", ["/work", "/other"], ("--model", "/work/models/nano")),
+        ("~/nano", ["/work"], ("--model", f"{Path.home()}/nano")),
+        ("~nobody-of-that-name/nano", ["/work"], ("--model", "/work/~nobody-of-that-name/nano")),
+        ("nano", [], ("--model", f"{Path.cwd()}/nano")),
+    ],
+)
+async def test_a_models_directory_is_said_in_full(model: str | None, roots: list[str], arguments: object) -> None:
+    assert model_arguments(model, list(map(Path, roots))) == arguments
 
 
 async def test_the_scenario_of_a_morning(env: dict[str, str]) -> None:

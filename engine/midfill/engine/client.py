@@ -73,9 +73,11 @@ class EngineClient:
         launches: bool = True,
         on_state: Callable[[EngineState], None] = ignore,
     ) -> None:
-        """`arguments` are for an engine that is started here; with `launches=False` none ever is."""
+        """With `launches=False` no engine is ever started here."""
         self.state = EngineState(phase="stopped")
-        self._arguments, self._name, self._endpoint = tuple(arguments), name, endpoint
+        self.arguments = tuple(arguments)
+        """For the next engine that is started here."""
+        self._name, self._endpoint = name, endpoint
         self._launches, self._on_state = launches, on_state
         self._back_off = BackOff()
         self._attempt: asyncio.Task[Connection] | None = None
@@ -183,7 +185,7 @@ class EngineClient:
         except EngineGone:
             if not self._launches:
                 raise
-        await launch(endpoint, self._arguments)
+        await launch(endpoint, self.arguments)
         return await Connection.open(endpoint, self._name)
 
     async def _run(self, connection: Connection) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +32,7 @@ from midfill.server.selection import (
     read_arguments,
 )
 from midfill.server.session import Gap, Offer, Session, Shared
-from midfill.server.settings import read_settings
+from midfill.server.settings import Settings, read_settings
 from midfill.server.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -97,14 +98,13 @@ class Server(LanguageServer):
 
 def initialize(ls: Server, params: types.InitializeParams) -> None:
     settings, ls.untold = read_settings(params.initialization_options)
-    arguments = [*ls.engine_arguments, *(("--model", settings.model) if settings.model else ())]
-    engine = EngineClient(arguments, name="midfill lsp", on_state=lambda state: on_engine_state(ls, state))
-    ls.shared = Shared(engine, Statistics(), _roots(params))
-    ls.shared.use(settings)
-
-
-def _roots(params: types.InitializeParams) -> list[Path]:
+    engine = EngineClient(name="midfill lsp", on_state=lambda state: on_engine_state(ls, state))
     folders = [folder.uri for folder in params.workspace_folders or []] or [params.root_uri or ""]
+    ls.shared = Shared(engine, Statistics(), _paths(folders))
+    use(ls, settings)
+
+
+def _paths(folders: Iterable[str]) -> list[Path]:
     return [Path(path) for folder in folders if folder and (path := to_fs_path(folder))]
 
 
@@ -162,11 +162,34 @@ async def configure(ls: Server, given: Any) -> None:
         given = answer[0] if answer else None
     if given is not None:
         settings, complaints = read_settings(given)
-        ls.shared.use(settings)
-        for session in ls.sessions.values():
-            session.show_to_neighbours()
+        use(ls, settings)
         ls.complain(complaints)
         ls.tell_status()
+
+
+def use(ls: Server, settings: Settings) -> None:
+    """Takes settings over. The model is that of the next engine which this server has to start."""
+    ls.shared.use(settings)
+    ls.shared.engine.arguments = (*ls.engine_arguments, *model_arguments(settings.model, ls.shared.roots))
+    for session in ls.sessions.values():
+        session.show_to_neighbours()
+
+
+def model_arguments(model: str | None, roots: Sequence[Path]) -> tuple[str, ...]:
+    """The engine's arguments for a model's directory, which may be relative to the workspace or start with a tilde.
+
+    They say it in full: the engine runs in another folder.
+    """
+    if model is None:
+        return ()
+    with suppress(RuntimeError):  # there is no such user: then it is a folder's name
+        model = str(Path(model).expanduser())
+    return "--model", str(Path(*roots[:1], model).absolute())
+
+
+def did_change_workspace_folders(ls: Server, params: types.DidChangeWorkspaceFoldersParams) -> None:
+    ls.shared.roots = _paths(ls.workspace.folders)
+    use(ls, ls.shared.settings)
 
 
 # Documents
@@ -187,6 +210,8 @@ def did_change(ls: Server, params: types.DidChangeTextDocumentParams) -> None:
 def did_close(ls: Server, params: types.DidCloseTextDocumentParams) -> None:
     if (session := ls.sessions.pop(params.text_document.uri, None)) is not None:
         session.close()
+        for id in [id for id, (of, _) in ls.offers.items() if of is session]:
+            del ls.offers[id]  # it holds the whole text
 
 
 def _path(uri: str) -> Path | None:
@@ -333,6 +358,7 @@ HANDLERS: tuple[tuple[str, Callable[..., Any], Any], ...] = (
     (types.INITIALIZED, initialized, None),
     (types.SHUTDOWN, shutdown, None),
     (types.WORKSPACE_DID_CHANGE_CONFIGURATION, did_change_configuration, None),
+    (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, did_change_workspace_folders, None),
     (types.TEXT_DOCUMENT_DID_OPEN, did_open, None),
     (types.TEXT_DOCUMENT_DID_CHANGE, did_change, None),
     (types.TEXT_DOCUMENT_DID_CLOSE, did_close, None),
