@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,11 +83,16 @@ class Neovim:
         settings = [f"{name}={value}" for name, value in env.items()]
         command = [str(executable(version)), "--embed", "--headless", "--clean", "-n", "--cmd", f"set rtp^={PLUGIN}"]
         self.api: Any = pynvim.attach("child", argv=["env", "-i", "-C", str(workspace), *settings, *command])
+        # A call never returns while Neovim waits for a key, as it does in the middle of a command.
+        self._watchdog = threading.Timer(2 * DEADLINE_S, os.kill, (self.api.eval("getpid()"), signal.SIGKILL))
+        self._watchdog.daemon = True
+        self._watchdog.start()
         self.api.ui_attach(COLUMNS, ROWS)
         self.api.command("set cmdheight=12")  # a message of more lines than that would wait for a key
 
     def quit(self) -> None:
         """Ends it, and with it its language server."""
+        self._watchdog.cancel()
         try:
             self.api.quit("qa!")
         except (EOFError, OSError):

@@ -98,6 +98,12 @@ def test_tab_does_what_it_was_mapped_to_where_nothing_is_shown(start: Start, scr
     assert nvim.lines == ["1mapped"]
 
 
+def test_meta_keys_do_nothing_where_nothing_is_shown(nvim: Neovim) -> None:
+    nvim.open("a.py")
+    nvim.keys("i1<M-]><M-Right>2")
+    assert nvim.lines == ["12"]
+
+
 def test_next_and_previous_candidate_are_shown_and_accepted(start: Start, script: Path) -> None:
     nvim = start()
     server = Path(__file__).with_name("two_candidates.py")
@@ -111,3 +117,26 @@ def test_next_and_previous_candidate_are_shown_and_accepted(start: Start, script
     assert nvim.ghost().startswith("one")
     nvim.keys("<M-[><Tab>")
     assert nvim.lines == ["x = two"]
+
+
+def test_what_another_server_offers_is_reached_and_accepted_too(start: Start, version: str, script: Path) -> None:
+    if version == "0.11":
+        pytest.skip("asks only ours")
+    nvim = start()
+    nvim.setup(script)
+    nvim.open("a.py")
+    server = Path(__file__).with_name("two_candidates.py")
+    nvim.lua("vim.lsp.start({ name = 'other', cmd = {...} })", sys.executable, str(server))
+    until(lambda: nvim.lua("return #vim.lsp.get_clients({ name = 'other' })") == 1, "the other server")
+    nvim.keys("ianswer = ")
+    seen: set[str] = set()
+
+    def all_seen() -> bool:
+        nvim.keys("<M-]>")
+        seen.add(nvim.ghost().split(" (")[0])
+        return seen >= {"one", "two", "forty_two"}
+
+    until(all_seen, "the candidates of both")
+    until(lambda: nvim.keys("<M-]>") or nvim.ghost().startswith("two"), "the other's second")
+    nvim.keys("<Tab>")
+    until(lambda: nvim.lines == ["answer = two"], "the other's second, accepted")

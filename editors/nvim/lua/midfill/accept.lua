@@ -60,9 +60,11 @@ local function accept(take)
 end
 
 function M.whole()
-  return accept(function(text)
+  local session = require("midfill.session").of(api.nvim_get_current_buf())
+  local accepted = accept(function(text)
     return text
   end)
+  return accepted or (session ~= nil and session.view.accept_foreign ~= nil and session.view.accept_foreign(session))
 end
 
 function M.word()

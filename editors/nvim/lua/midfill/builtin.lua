@@ -138,14 +138,30 @@ local function items(session)
   end, session.list)
 end
 
-function M.draw(session, hint)
+function M.draw(session)
   local found = completor(session)
   if not found then
     return
   end
   local ours = #session.list > 0
   found.client_state[session.client.id].items = ours and items(session) or nil
-  found:select(ours and before_ours(found, session.client.id) + session.index or 1, hint ~= nil)
+  found:select(ours and before_ours(found, session.client.id) + session.index or 1)
+end
+
+-- Among the candidates of all servers.
+function M.select(session, count)
+  local found = completor(session)
+  if not found or not found.current then
+    return false
+  end
+  vim.lsp.inline_completion.select({ bufnr = session.bufnr, count = count })
+  return true
+end
+
+function M.accept_foreign(session)
+  local found = completor(session)
+  local is_foreign = found and found.current and found.current.client_id ~= session.client.id
+  return is_foreign == true and vim.lsp.inline_completion.get({ bufnr = session.bufnr })
 end
 
 return M

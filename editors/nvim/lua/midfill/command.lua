@@ -50,7 +50,7 @@ function M.run(arguments)
   local subcommand = subcommands[arguments[1] or "status"]
   if not subcommand then
     local known = table.concat(M.complete(""), ", ")
-    return vim.notify(("midfill: no subcommand %s; there are %s"):format(arguments[1], known), vim.log.levels.ERROR)
+    return vim.notify(("midfill: no subcommand %s; there are %s"):format(arguments[1], known), vim.log.levels.WARN)
   end
   subcommand()
 end

@@ -40,8 +40,8 @@ local function program()
   if not found then
     local _, looked = server.command(server.root(vim.api.nvim_get_current_buf()))
     health.error("not found: " .. table.concat(looked, ", "), {
-      "Install it, for example into the workspace's .venv: python3 -m pip install 'midfill[engine]'",
-      "Or tell where it is: require('midfill').setup({ cmd = { '/path/to/midfill', 'lsp' } })",
+      "`make setup` in a copy of Midfill's source makes .venv/bin/midfill: put it on PATH,",
+      "or tell where it is: require('midfill').setup({ cmd = { '/path/to/midfill', 'lsp' } })",
     })
     return nil
   end

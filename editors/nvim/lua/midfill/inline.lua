@@ -96,7 +96,10 @@ function M.abort(session)
   state.timer, state.request, state.situation = nil, nil, nil
 end
 
-function M.draw(session, hint)
+--- Draws the candidate, and behind it a hint, if there is one.
+---@param session midfill.Session
+---@param hint string?
+local function draw(session, hint)
   local state, shown = session.state, session.list[session.index]
   if state.mark and api.nvim_buf_is_valid(session.bufnr) then
     api.nvim_buf_del_extmark(session.bufnr, namespace, state.mark)
@@ -118,6 +121,19 @@ function M.draw(session, hint)
     virt_lines = #lines > 1 and vim.list_slice(lines, 2) or nil,
     hl_mode = "combine",
   })
+end
+
+function M.draw(session)
+  draw(session)
+end
+
+function M.select(session, count)
+  if #session.list == 0 then
+    return false
+  end
+  session.index = (session.index - 1 + count) % #session.list + 1
+  draw(session, (" (%d/%d)"):format(session.index, #session.list))
+  return true
 end
 
 return M

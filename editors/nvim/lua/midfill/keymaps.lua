@@ -11,7 +11,7 @@ local function feed(keys, mode)
   api.nvim_feedkeys(api.nvim_replace_termcodes(keys, true, true, true), mode .. "it", false)
 end
 
---- Does what `key` was mapped to, or types it.
+--- Does what `key` was mapped to, or types it. Not a Meta key: that would end Insert mode, as <Esc> before a key.
 ---@param key string
 ---@param previous table of maparg()
 local function pass_on(key, previous)
@@ -23,7 +23,7 @@ local function pass_on(key, previous)
     end
   elseif (previous.rhs or "") ~= "" then
     feed(previous.expr == 1 and api.nvim_eval(previous.rhs) or previous.rhs, remap)
-  else
+  elseif not key:lower():match("^<[ma]%-") then
     feed(key, "n")
   end
 end

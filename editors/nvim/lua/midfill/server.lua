@@ -7,6 +7,18 @@ local name = "midfill"
 local scripts = vim.fn.has("win32") == 1 and "Scripts" or "bin"
 local ending = vim.fn.has("win32") == 1 and ".exe" or ""
 
+local trusts = {} ---@type table<string, boolean?> by folder; whoever ignores the question is not asked again
+
+-- A checkout may bring a program of its own, which opening a file must not run: Neovim asks, and remembers.
+---@param venv string
+---@return boolean
+local function is_trusted(venv)
+  if trusts[venv] == nil then
+    trusts[venv] = vim.secure.read(venv) ~= nil
+  end
+  return trusts[venv]
+end
+
 ---@param root string?
 ---@return string? program, string[] looked where it was looked for
 local function in_workspace(root)
@@ -15,8 +27,7 @@ local function in_workspace(root)
     local venv = vim.fs.joinpath(root, folder)
     local program = vim.fs.joinpath(venv, scripts, name .. ending)
     looked[#looked + 1] = program
-    -- A checkout may bring a program of its own, which opening a file must not run: Neovim asks, and remembers.
-    if vim.fn.executable(program) == 1 and vim.secure.read(venv) then
+    if vim.fn.executable(program) == 1 and is_trusted(venv) then
       return program, looked
     end
   end
@@ -123,6 +134,7 @@ function M.restart()
   if restarting then
     return
   end
+  trusts = {}
   local clients = M.clients()
   local buffers, left = {}, #clients
   local function start()

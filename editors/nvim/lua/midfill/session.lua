@@ -8,10 +8,12 @@ local M = {}
 ---@field start fun(session: midfill.Session) begin to ask while the user types
 ---@field stop fun(session: midfill.Session) for good
 ---@field typed fun(session: midfill.Session) the text or the cursor is not what it was
----@field draw fun(session: midfill.Session, hint: string?) what the session holds, or nothing
+---@field draw fun(session: midfill.Session) what the session holds, or nothing
 ---@field abort fun(session: midfill.Session) drop what was asked
 ---@field trigger fun(session: midfill.Session) ask now, for several candidates
+---@field select fun(session: midfill.Session, count: integer): boolean show a candidate so many further on
 ---@field index? fun(session: midfill.Session): integer where the view keeps its own
+---@field accept_foreign? fun(session: midfill.Session): boolean where it may show what other servers offer
 
 ---@class midfill.Session
 ---@field client vim.lsp.Client
@@ -158,12 +160,8 @@ end
 ---@param count integer 1 for the next candidate, -1 for the one before
 ---@return boolean
 function Session:cycle(count)
-  if not self:current() then
-    return false
-  end
-  self.index = (self:shown_index() - 1 + count) % #self.list + 1
-  self.view.draw(self, (" (%d/%d)"):format(self.index, #self.list))
-  return true
+  self:follow()
+  return self:is_typing() and self.view.select(self, count)
 end
 
 --- Hides what is shown and drops what was asked.
