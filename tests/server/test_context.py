@@ -198,3 +198,11 @@ def test_lines_are_told_apart_without_their_indentation() -> None:
 @pytest.mark.parametrize(("some", "others", "share"), [("", "", 1), ("ab", "", 0), ("ab", "ab", 1), ("abc", "c", 0.5)])
 def test_similarity_is_dices(some: str, others: str, share: float) -> None:
     assert similarity(frozenset(some), frozenset(others)) == share
+
+
+def test_documents_in_no_file_leave_nothing_behind() -> None:
+    neighbours = Neighbours(Ignored([], []))
+    for number in range(3 * MAX_DOCUMENTS):
+        neighbours.update(f"untitled:{number}", None, [BEFORE])
+        neighbours.snippets(f"untitled:{number}", BEFORE, "", 1000)
+    assert len(neighbours._choices) == MAX_DOCUMENTS  # pyright: ignore[reportPrivateUsage]

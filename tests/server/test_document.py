@@ -152,6 +152,7 @@ def test_a_lone_surrogate_keeps_its_width_and_can_be_sent_on() -> None:
     document.apply([change((0, 3), (0, 3), "\ude00")], 2)
     assert document.text().encode() == "a\ufffdb\ufffd\n".encode()
     assert document.position(document.end).line == 1
+    assert Document("file:///a", "py\ud83d", 1, "", "utf-16").language == "py\ufffd"
 
 
 @pytest.mark.parametrize(

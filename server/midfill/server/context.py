@@ -120,6 +120,8 @@ class Neighbours:
         ):
             chosen = choose(self._candidates(uri), around, distinct_lines((before + after).split("\n")), budget_chars)
             choice = self._choices[uri] = Choice(around, seen, budget_chars, chosen)
+            if len(self._choices) > MAX_DOCUMENTS:  # those of documents in no file are not forgotten with them
+                del self._choices[next(iter(self._choices))]
         return choice.snippets
 
     def _candidates(self, uri: str) -> Iterator[tuple[str, Chunk]]:

@@ -45,7 +45,7 @@ class Document:
 
     def __init__(self, uri: str, language: str, version: int, text: str, encoding: Encoding) -> None:
         self.uri = uri
-        self.language = language
+        self.language = _without_surrogates(language)
         self.version = version
         self.lines: list[str] = []
         self.num_chars = 0
