@@ -23,7 +23,7 @@ RULES: list[dict[str, Any]] = [
 Start = Callable[[], Neovim]
 
 
-@pytest.fixture(params=["0.12", "0.11"])
+@pytest.fixture(params=["0.12", "0.11"], scope="session")
 def version(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -47,16 +47,16 @@ def workspace(env: dict[str, str]) -> Path:
     return Path(tempfile.mkdtemp(prefix="w", dir=env["HOME"]))
 
 
-@pytest.fixture
-def script(env: dict[str, str]) -> Path:
-    path = Path(env["HOME"], "rules.json")
+@pytest.fixture(scope="session")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("script") / "rules.json"
     path.write_text(json.dumps(RULES))
     return path
 
 
 @pytest.fixture
 def start(version: str, env: dict[str, str], workspace: Path) -> Iterator[Start]:
-    """Starts Neovims, all of one user, in which the plugin is not set up yet."""
+    """Starts Neovims of one user that are new, the plugin not set up yet."""
     started: list[Neovim] = []
 
     def start() -> Neovim:
@@ -68,9 +68,17 @@ def start(version: str, env: dict[str, str], workspace: Path) -> Iterator[Start]
         nvim.quit()
 
 
-@pytest.fixture
-def nvim(start: Start, script: Path) -> Neovim:
+@pytest.fixture(scope="session")
+def shared_nvim(version: str, shared_env: dict[str, str], script: Path) -> Iterator[Neovim]:
     """A Neovim with the plugin; nothing is speculated, so that the engine's counts are of what was typed."""
-    nvim = start()
+    nvim = Neovim(version, shared_env, Path(shared_env["HOME"]))
     nvim.setup(script, settings={"speculate": False})
-    return nvim
+    yield nvim
+    nvim.quit()
+
+
+@pytest.fixture
+def nvim(shared_nvim: Neovim, workspace: Path) -> Neovim:
+    """The shared Neovim, with nothing open."""
+    shared_nvim.reset(workspace)
+    return shared_nvim

@@ -83,12 +83,26 @@ class Neovim:
         settings = [f"{name}={value}" for name, value in env.items()]
         command = [str(executable(version)), "--embed", "--headless", "--clean", "-n", "--cmd", f"set rtp^={PLUGIN}"]
         self.api: Any = pynvim.attach("child", argv=["env", "-i", "-C", str(workspace), *settings, *command])
-        # A call never returns while Neovim waits for a key, as it does in the middle of a command.
-        self._watchdog = threading.Timer(2 * DEADLINE_S, os.kill, (self.api.eval("getpid()"), signal.SIGKILL))
-        self._watchdog.daemon = True
-        self._watchdog.start()
+        self._pid = self.api.eval("getpid()")
+        self._watchdog = self._watch()
         self.api.ui_attach(COLUMNS, ROWS)
         self.api.command("set cmdheight=12")  # a message of more lines than that would wait for a key
+
+    def _watch(self) -> threading.Timer:
+        """Ends Neovim after a time: a call never returns while it waits for a key, as in the middle of a command."""
+        watchdog = threading.Timer(2 * DEADLINE_S, os.kill, (self._pid, signal.SIGKILL))
+        watchdog.daemon = True
+        watchdog.start()
+        return watchdog
+
+    def reset(self, workspace: Path) -> None:
+        """As if it were new, in another folder."""
+        self._watchdog.cancel()
+        self._watchdog = self._watch()
+        self.workspace = workspace
+        self.keys("<Esc>")
+        for command in ("silent! %bwipeout!", "messages clear", f"cd {workspace}"):
+            self.api.command(command)
 
     def quit(self) -> None:
         """Ends it, and with it its language server."""

@@ -46,7 +46,7 @@ def test_keys_typed_right_before_tab_are_not_doubled(nvim: Neovim) -> None:
 
 def test_tab_after_something_else_was_typed_is_a_tab(nvim: Neovim) -> None:
     nvim.open("a.py")
-    nvim.api.command("set expandtab shiftwidth=4 softtabstop=4")
+    nvim.api.command("setlocal expandtab shiftwidth=4 softtabstop=4")
     nvim.keys("ianswer = ")
     nvim.shows("forty_two")
     nvim.keys("12<Tab>")

@@ -116,7 +116,7 @@ def test_brackets_are_not_doubled_in_the_middle_of_a_line(nvim: Neovim) -> None:
 
 def test_a_bracket_that_a_plugin_closes_is_not_doubled(nvim: Neovim) -> None:
     nvim.open("a.py")
-    nvim.api.command("inoremap ( ()<C-g>U<Left>")
+    nvim.api.command("inoremap <buffer> ( ()<C-g>U<Left>")
     nvim.keys("itotal = ")
     nvim.shows("sum(values)")
     nvim.keys("sum(")

@@ -20,6 +20,13 @@ def env() -> Iterator[dict[str, str]]:
         yield env
 
 
+@pytest.fixture
+def nvim(start: Start, script: Path) -> Neovim:
+    nvim = start()
+    nvim.setup(script)
+    return nvim
+
+
 def test_two_neovims_share_one_engine(start: Start, script: Path, env: dict[str, str]) -> None:
     for name in ("a.py", "b.py"):
         nvim: Neovim = start()
