@@ -1,0 +1,115 @@
+"""`midfill.engine.beam` against all fills there are, on a small random model."""
+
+import itertools
+from collections.abc import Generator
+
+import pytest
+import torch
+from tests.engine.small_model import small_model
+from torch import Tensor
+
+from midfill.engine.beam import beam_search
+from midfill.engine.kv import KVSlot
+from midfill.engine.prefix_cache import PrefixCache
+from midfill.engine.scoring import continuation_log_probabilities
+
+MODEL = small_model()
+CACHE = PrefixCache(MODEL, 1 << 30)
+PROMPT = [(11 * index) % 64 for index in range(20)]
+SUFFIX_START = 5
+FEW = [3, 8, 21, 34, 40, 63]
+"""Tokens that may be written, where all fills are to be tried."""
+
+
+def encoded() -> KVSlot:
+    slot = CACHE._new_slot()
+    CACHE.encode(slot, PROMPT)
+    return slot
+
+
+def all_but(ids: list[int]) -> Tensor:
+    mask = torch.ones(64, dtype=torch.bool)
+    mask[ids] = False
+    return mask
+
+
+def finish(search: Generator[list[int], None, list[list[int]]]) -> tuple[list[list[int]], list[list[int]]]:
+    """The best so far after each pass, and the answer."""
+    so_far: list[list[int]] = []
+    while True:
+        try:
+            so_far.append(next(search))
+        except StopIteration as end:
+            return so_far, end.value
+
+
+def log_probability(slot: KVSlot, fill: list[int]) -> float:
+    return float(continuation_log_probabilities(MODEL, slot, [[*fill, SUFFIX_START]])[0].sum())
+
+
+@pytest.mark.parametrize("banned_first", [None, all_but([8, 40])])
+def test_a_beam_wide_enough_finds_what_trying_all_fills_finds(banned_first: Tensor | None):
+    slot = encoded()
+    every = [list(fill) for length in (1, 2) for fill in itertools.product(FEW, repeat=length)]
+    allowed = [fill for fill in every if banned_first is None or not banned_first[fill[0]]]
+    _, found = finish(beam_search(MODEL, slot, SUFFIX_START, all_but(FEW), banned_first, len(every), 2))
+    assert found == sorted(allowed, key=lambda fill: log_probability(slot, fill), reverse=True)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_a_narrow_beam_gives_its_fills_best_first(width: int):
+    slot = encoded()
+    so_far, found = finish(beam_search(MODEL, slot, SUFFIX_START, all_but(FEW), None, width, 4))
+    assert len(found) == width
+    assert len({tuple(fill) for fill in found}) == width
+    assert so_far[-1] == found[0]
+    likely = [log_probability(slot, fill) for fill in found]
+    assert likely == sorted(likely, reverse=True)
+
+
+def test_it_stops_when_nothing_longer_can_be_better():
+    searched, found = finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but(list(range(64))), None, 2, 24))
+    assert len(searched) < 24
+    to_the_end, wide = finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but(list(range(64))), None, 200, 3))
+    assert len(to_the_end) == 3
+    assert found[0] == wide[0]
+
+
+def test_only_what_is_allowed_is_written_even_if_that_is_less_than_the_width():
+    _, found = finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but([8]), None, 4, 3))
+    assert sorted(found) == [[8], [8, 8], [8, 8, 8]]
+
+
+def test_nothing_is_found_where_no_first_token_may_be_written():
+    assert finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but(FEW), all_but([7]), 4, 3)) == ([], [])
+
+
+def test_one_forward_pass_a_next(monkeypatch: pytest.MonkeyPatch):
+    passes: list[int] = []
+    run = MODEL.encode
+    slot = encoded()
+    monkeypatch.setattr(MODEL, "encode", lambda *inputs: (passes.append(1), run(*inputs))[1])
+    for count, _ in enumerate(beam_search(MODEL, slot, SUFFIX_START, all_but(FEW), None, 50, 4), start=1):
+        assert len(passes) == count
+    assert len(passes) == 4
+
+
+def test_the_same_each_time():
+    once, again = (finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but(FEW), None, 4, 6)) for _ in range(2))
+    assert once == again
+
+
+def test_closing_it_between_passes_leaves_the_slot_as_it_was():
+    slot, untouched = encoded(), encoded()
+    for done in range(4):
+        search = beam_search(MODEL, slot, SUFFIX_START, all_but(FEW), None, 50, 4)
+        for _ in range(done):
+            next(search)
+        search.close()
+        assert slot.tokens == untouched.tokens
+        assert slot.last_hidden is not None
+        assert untouched.last_hidden is not None
+        assert torch.equal(slot.last_hidden, untouched.last_hidden)
+        for index in range(len(MODEL.config.layers)):
+            assert torch.equal(slot.keys(index), untouched.keys(index))
+            assert torch.equal(slot.values(index), untouched.values(index))
