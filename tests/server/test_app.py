@@ -258,12 +258,23 @@ async def test_nothing_is_suggested_after_a_delete_unless_it_is_asked_for(env: d
         assert texts(await editor.ask(INVOKED)) == ["42"]
 
 
-@pytest.mark.parametrize("name", [".env", "id_rsa", "server.pem"])
-async def test_secrets_are_never_asked_about(env: dict[str, str], name: str) -> None:
+SECRETS = ("file:///work/.env", "file:///work/id_rsa", "untitled:.env", "vscode-vfs://host/work/server%2Epem")
+
+
+async def test_secrets_are_never_asked_about(env: dict[str, str]) -> None:
     async with editing(env, RULES) as editor:
-        editor.open("x = |\n", uri=f"file:///work/{name}", language="plaintext")
-        assert await editor.ask() == []
+        for uri in SECRETS:
+            editor.open("x = |\n", uri=uri, language="plaintext")
+            assert await editor.ask() == []
         assert (await engine_status(env)).answered == 0
+
+
+async def test_best_quality_that_is_not_there_is_told_and_fast_comes_instead(env: dict[str, str]) -> None:
+    async with editing(env, RULES, options={"explicitMode": "best"}) as editor:
+        editor.open("x = |\n")
+        assert texts(await editor.ask(INVOKED)) == ["42"]
+        (message,) = editor.client.messages
+        assert "fast is used instead" in message.message
 
 
 async def test_wrong_settings_are_named_once(env: dict[str, str]) -> None:

@@ -101,6 +101,7 @@ def initialize(ls: Server, params: types.InitializeParams) -> None:
     engine = EngineClient(name="midfill lsp", on_state=lambda state: on_engine_state(ls, state))
     folders = [folder.uri for folder in params.workspace_folders or []] or [params.root_uri or ""]
     ls.shared = Shared(engine, Statistics(), _paths(folders))
+    ls.shared.tell = lambda message: ls.complain([message])
     use(ls, settings)
 
 
@@ -329,7 +330,7 @@ async def infill_selection(ls: Server, params: types.ExecuteCommandParams) -> bo
         progress = WorkDone(ls, TITLES[arguments.mode], token=params.work_done_token)
         work = asyncio.current_task()
         assert work is not None
-        await progress.begin(on_cancel=work.cancel)
+        ls.spawn(progress.begin(on_cancel=work.cancel))  # not waited for: some clients never answer
         edit = await fill_selection(session, arguments, lambda text: progress.report(_so_far(text)))
         applied = await ls.workspace_apply_edit_async(types.ApplyWorkspaceEditParams(_workspace_edit(ls, edit)))
     except MidfillError as error:

@@ -16,7 +16,7 @@ class Decode:
     def __init__(
         self, engine: EngineClient, request: InfillRequest, situation: Situation, *, speculative: bool = False
     ) -> None:
-        self.situation, self.speculative = situation, speculative
+        self.situation, self.mode, self.speculative = situation, request.mode, speculative
         self.draft: str | None = None
         """The text so far; None before the first."""
         fill = engine.fill(request, speculative=speculative, on_draft=self._see)
@@ -33,6 +33,11 @@ class Decode:
     def may_serve(self, now: Situation) -> bool:
         """Whether it is not known yet to be in vain."""
         return not self.draft or self.serves(now)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it ended with, if it failed."""
+        return None if self.task.cancelled() or not self.task.done() else self.task.exception()
 
     def cancel(self) -> None:
         """Frees the engine at its next step. A task that waits for the answer sees it cancelled."""

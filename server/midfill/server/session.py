@@ -5,13 +5,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from lsprotocol import types
 
 from midfill.engine.client import EngineClient
+from midfill.engine.errors import RequestFailed
 from midfill.engine.wire import Infill, InfillRequest, Mode
 from midfill.server.context import Neighbours
 from midfill.server.decode import Decode
@@ -20,6 +22,7 @@ from midfill.server.ghost import Ghost, Surroundings, ghost
 from midfill.server.ignored import Ignored
 from midfill.server.quiet import Rhythm, reason_for_quiet
 from midfill.server.reuse import SITUATION_CHARS, Reuse, Situation, agrees, typed_since
+from midfill.server.secret_files import secret_pattern
 from midfill.server.settings import Settings
 from midfill.server.statistics import Kind, Source, Statistics
 
@@ -43,7 +46,9 @@ class Shared:
         self.engine, self.statistics, self.roots = engine, statistics, roots
         self.reuse = Reuse()
         self.engine_ms: float | None = None
-        """Latency of the last fill."""
+        """What the last fill took in the engine, waiting apart."""
+        self.tell: Callable[[str], None] = log.warning
+        """Says something to the person, once."""
         self.ids = count(1)
         self.use(Settings())
 
@@ -111,7 +116,7 @@ class Session:
         self.last_edit: Edit | None = None
         self.num_edits = 0
         """Unlike a client's versions they always grow, and only when the text changes."""
-        self._nothing_at: Situation | None = None
+        self._nothing_at: tuple[Situation, Settings] | None = None
         """Where the engine's last answer was not worth showing: it would be the same again."""
         self._turn = 0
         self._num_spans = 0
@@ -161,7 +166,9 @@ class Session:
             return "switched off"
         if self.document.num_chars > settings.max_file_bytes:
             return "the file is too large"
-        return self.shared.ignored.reason(self.path) if self.path else None
+        if self.path is not None:
+            return self.shared.ignored.reason(self.path)
+        return secret_pattern(PurePosixPath(unquote(urlsplit(self.document.uri).path)))
 
     async def suggest(self, gap: Gap, *, automatic: bool) -> Offer | None:
         """The suggestion for a cursor at `gap`, if there is one. A newer call or an edit makes older ones return None.
@@ -173,7 +180,8 @@ class Session:
             return None
         situation = self.situation(gap)
         question = _Question(gap, situation, automatic, self._turn, self.num_edits)
-        text = self._recall(situation)
+        wants_best = not automatic and self.shared.settings.explicit_mode == "best"
+        text = None if wants_best else self._recall(situation)
         source: Source = "engine" if text is None else "memory"
         if text is None:
             if automatic and (reason := self._reason_for_quiet(gap, situation)) is not None:
@@ -197,15 +205,15 @@ class Session:
     async def _ask(self, question: _Question) -> str | None:
         """The engine's text for the situation; None if it has none worth showing, or the question is out of date."""
         situation = question.situation
+        mode: Mode = "fast" if question.automatic else self.shared.settings.explicit_mode
         while True:
             decode = self.live
-            if decode is None or not decode.serves(situation):
+            if decode is None or decode.mode != mode or not decode.serves(situation):
                 self._end_live()
                 if question.automatic:
                     await asyncio.sleep(self._delay_ms() / 1e3)
                     if not self._is_current(question):
                         return None
-                mode = "fast" if question.automatic else self.shared.settings.explicit_mode
                 decode = self._begin(self._request(question.gap, mode), situation)
             try:
                 await asyncio.wait([decode.task])
@@ -215,6 +223,10 @@ class Session:
                 raise
             if not self._is_current(question):
                 return None
+            if mode == "best" and isinstance(error := decode.error, RequestFailed):
+                self.shared.tell(f"{error}; fast is used instead")
+                mode = "fast"
+                continue
             text = self._recall(situation)
             if text is not None or decode.situation == situation:
                 return text
@@ -253,7 +265,6 @@ class Session:
         )
 
     def _begin(self, request: InfillRequest, situation: Situation, *, speculative: bool = False) -> Decode:
-        started = time.monotonic()
         decode = Decode(self.shared.engine, request, situation, speculative=speculative)
 
         def remember(task: asyncio.Task[Infill]) -> None:
@@ -261,12 +272,13 @@ class Session:
                 self.live = None
             if task.cancelled() or task.exception() is not None:
                 return
+            infill = task.result()
             if not speculative:
-                self.shared.engine_ms = (time.monotonic() - started) * 1e3
-            if task.result().shown:
-                self.shared.reuse.remember(self.document.uri, situation, task.result().text)
+                self.shared.engine_ms = infill.prefill_ms + infill.decode_ms
+            if infill.shown:
+                self.shared.reuse.remember(self.document.uri, situation, infill.text)
             else:
-                self._nothing_at = situation
+                self._nothing_at = (situation, self.shared.settings)
 
         decode.task.add_done_callback(remember)
         self.live = decode
@@ -344,7 +356,7 @@ class Session:
 
     def _reason_for_quiet(self, gap: Gap, situation: Situation) -> str | None:
         edit, settings = self.last_edit, self.shared.settings
-        if situation == self._nothing_at:
+        if self._nothing_at == (situation, settings):
             return "nothing was found here"
         return reason_for_quiet(
             *situation,
