@@ -73,6 +73,17 @@ def test_wrong_options_are_told_and_the_defaults_used(start: Start) -> None:
     assert nvim.lua("return vim.fn.maparg('<C-y>', 'i', false, true).desc").startswith("Midfill")
 
 
+def test_a_second_setup_goes_on_serving_what_is_open(start: Start, script: Path) -> None:
+    nvim = start()
+    nvim.setup(script)
+    nvim.open("a.py")
+    nvim.setup(script)
+    nvim.keys("ianswer = ")
+    nvim.shows("forty_two")
+    nvim.keys("<Tab>")
+    assert nvim.lines == ["answer = forty_two"]
+
+
 def test_switched_off_nothing_is_shown_until_it_is_switched_on(nvim: Neovim) -> None:
     nvim.open("a.py", "answer = \n")
     nvim.api.command("Midfill disable")

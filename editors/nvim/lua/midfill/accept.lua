@@ -8,7 +8,7 @@ local M = {}
 ---@param replaced integer
 ---@param tail integer
 local function insert(text, replaced, tail)
-  vim.cmd("let &undolevels = &undolevels") -- closes the undo step, so that one `u` takes back what was accepted
+  vim.bo.undolevels = vim.bo.undolevels -- closes the undo step, so that one `u` takes back what was accepted
   local lines = vim.split(text, "\n", { plain = true })
   local row, col = unpack(api.nvim_win_get_cursor(0))
   api.nvim_buf_set_text(0, row - 1, col, row - 1, col + replaced, lines)

@@ -68,7 +68,7 @@ function M.start(session)
   -- Neovim switches the feature on by itself only some time after the buffer is attached, and what is typed before
   -- that asks for nothing.
   vim.schedule(function()
-    if not vim.api.nvim_buf_is_valid(session.bufnr) then
+    if session.state.stopped or not vim.api.nvim_buf_is_valid(session.bufnr) then
       return
     end
     vim.lsp.inline_completion.enable(true, { bufnr = session.bufnr })
@@ -88,6 +88,7 @@ end
 
 -- For our client alone: the public function would switch it off for every server of the buffer.
 function M.stop(session)
+  session.state.stopped = true
   local found = completor(session)
   if found then
     found.handler = nil

@@ -69,7 +69,12 @@ function M.setup(options)
   highlight("MidfillFilling", "Visual")
   require("midfill.keymaps").set(config.current.keymaps)
   watch()
-  vim.iter(vim.api.nvim_list_bufs()):each(require("midfill.server").attach)
+  for _, bufnr in ipairs(vim.api.nvim_list_bufs()) do
+    require("midfill.server").attach(bufnr)
+    if require("midfill.session").of(bufnr) then
+      begin(bufnr) -- a second call: its autocommands went with the first one's group
+    end
+  end
 end
 
 ---@return boolean

@@ -90,7 +90,7 @@ function M.fill(mode)
   end
   api.nvim_feedkeys(api.nvim_replace_termcodes("<Esc>", true, false, true), "nx", false)
   M.cancel(bufnr)
-  vim.cmd("let &undolevels = &undolevels") -- the edit will be an undo step of its own
+  vim.bo.undolevels = vim.bo.undolevels -- the edit will be an undo step of its own
   local encoding = client.offset_encoding
   local range = { start = position(bufnr, first, encoding), ["end"] = position(bufnr, last, encoding) }
   local running = { client = client, mark = marked(bufnr, first, last) } ---@type midfill.Filling

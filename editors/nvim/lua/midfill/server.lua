@@ -116,11 +116,12 @@ function M.attach(bufnr)
       "midfill: no `midfill` program found. Looked for %s. Install it or set the option cmd; see :help midfill-install"
     return vim.notify_once(message:format(table.concat(looked, ", ")), vim.log.levels.ERROR)
   end
+  local settings = require("midfill.config").current.settings
   vim.lsp.start({
     name = name,
     cmd = cmd,
     root_dir = root,
-    init_options = require("midfill.config").current.settings,
+    init_options = next(settings) and settings or nil, -- an empty table would be sent as a list
     capabilities = capabilities(),
     handlers = { ["midfill/status"] = require("midfill.status").on_status },
     on_exit = on_exit,

@@ -42,11 +42,6 @@ function M.of(bufnr)
   return sessions[bufnr]
 end
 
----@return midfill.Session[]
-function M.all()
-  return vim.tbl_values(sessions)
-end
-
 ---@param client vim.lsp.Client
 ---@param bufnr integer
 ---@param view midfill.View
