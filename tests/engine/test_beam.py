@@ -8,7 +8,7 @@ import torch
 from tests.engine.small_model import small_model
 from torch import Tensor
 
-from midfill.engine.beam import beam_search
+from midfill.engine.beam import BeamSettings, beam_search
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.scoring import continuation_log_probabilities
@@ -33,14 +33,17 @@ def all_but(ids: list[int]) -> Tensor:
     return mask
 
 
-def finish(search: Generator[list[int], None, list[list[int]]]) -> tuple[list[list[int]], list[list[int]]]:
-    """The best so far after each pass, and the answer."""
-    so_far: list[list[int]] = []
-    while True:
-        try:
-            so_far.append(next(search))
-        except StopIteration as end:
-            return so_far, end.value
+def search(
+    width: int,
+    longest: int,
+    kept: int,
+    writable: list[int] = FEW,
+    banned_first: Tensor | None = None,
+    floor: float = -torch.inf,
+    slot: KVSlot | None = None,
+) -> Generator[list[list[int]], None, None]:
+    settings = BeamSettings(width, longest, kept)
+    return beam_search(MODEL, slot or encoded(), SUFFIX_START, all_but(writable), banned_first, settings, floor)
 
 
 def log_probability(slot: KVSlot, fill: list[int]) -> float:
@@ -52,60 +55,66 @@ def test_a_beam_wide_enough_finds_what_trying_all_fills_finds(banned_first: Tens
     slot = encoded()
     every = [list(fill) for length in (1, 2) for fill in itertools.product(FEW, repeat=length)]
     allowed = [fill for fill in every if banned_first is None or not banned_first[fill[0]]]
-    _, found = finish(beam_search(MODEL, slot, SUFFIX_START, all_but(FEW), banned_first, len(every), 2))
-    assert found == sorted(allowed, key=lambda fill: log_probability(slot, fill), reverse=True)
+    wanted = sorted(allowed, key=lambda fill: log_probability(slot, fill), reverse=True)
+    for kept in (1, 4, len(every)):
+        *_, found = search(len(every), 2, kept, banned_first=banned_first)
+        assert found == wanted[:kept]
+
+
+def test_with_a_floor_it_finds_just_those_above_it():
+    slot = encoded()
+    *_, every = search(50, 2, 50)
+    floor = (log_probability(slot, every[4]) + log_probability(slot, every[5])) / 2
+    *_, found = search(50, 2, 50, floor=floor)
+    assert found == every[:5]
+    assert list(search(50, 2, 50, floor=0.0)) == []
 
 
 @pytest.mark.parametrize("width", [1, 2, 5])
-def test_a_narrow_beam_gives_its_fills_best_first(width: int):
+def test_a_narrow_beam_gives_its_fills_best_first_after_each_pass(width: int):
     slot = encoded()
-    so_far, found = finish(beam_search(MODEL, slot, SUFFIX_START, all_but(FEW), None, width, 4))
-    assert len(found) == width
-    assert len({tuple(fill) for fill in found}) == width
-    assert so_far[-1] == found[0]
-    likely = [log_probability(slot, fill) for fill in found]
-    assert likely == sorted(likely, reverse=True)
+    for found in search(width, 4, width):
+        assert len(found) == len({tuple(fill) for fill in found}) == width
+        likely = [log_probability(slot, fill) for fill in found]
+        assert likely == sorted(likely, reverse=True)
 
 
 def test_it_stops_when_nothing_longer_can_be_better():
-    searched, found = finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but(list(range(64))), None, 2, 24))
+    everything = list(range(64))
+    searched = list(search(2, 24, 2, everything))
     assert len(searched) < 24
-    to_the_end, wide = finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but(list(range(64))), None, 200, 3))
-    assert len(to_the_end) == 3
-    assert found[0] == wide[0]
+    assert searched[-1] == list(search(2, 24, 24, everything))[-1][:2]
 
 
 def test_only_what_is_allowed_is_written_even_if_that_is_less_than_the_width():
-    _, found = finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but([8]), None, 4, 3))
+    *_, found = search(4, 3, 4, writable=[8])
     assert sorted(found) == [[8], [8, 8], [8, 8, 8]]
 
 
 def test_nothing_is_found_where_no_first_token_may_be_written():
-    assert finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but(FEW), all_but([7]), 4, 3)) == ([], [])
+    assert list(search(4, 3, 4, banned_first=all_but([7]))) == []
 
 
 def test_one_forward_pass_a_next(monkeypatch: pytest.MonkeyPatch):
     passes: list[int] = []
-    run = MODEL.encode
-    slot = encoded()
+    run, slot = MODEL.encode, encoded()
     monkeypatch.setattr(MODEL, "encode", lambda *inputs: (passes.append(1), run(*inputs))[1])
-    for count, _ in enumerate(beam_search(MODEL, slot, SUFFIX_START, all_but(FEW), None, 50, 4), start=1):
+    for count, _ in enumerate(search(50, 4, 50, slot=slot), start=1):
         assert len(passes) == count
     assert len(passes) == 4
 
 
 def test_the_same_each_time():
-    once, again = (finish(beam_search(MODEL, encoded(), SUFFIX_START, all_but(FEW), None, 4, 6)) for _ in range(2))
-    assert once == again
+    assert list(search(4, 6, 4)) == list(search(4, 6, 4))
 
 
 def test_closing_it_between_passes_leaves_the_slot_as_it_was():
     slot, untouched = encoded(), encoded()
     for done in range(4):
-        search = beam_search(MODEL, slot, SUFFIX_START, all_but(FEW), None, 50, 4)
+        searching = search(50, 4, 50, slot=slot)
         for _ in range(done):
-            next(search)
-        search.close()
+            next(searching)
+        searching.close()
         assert slot.tokens == untouched.tokens
         assert slot.last_hidden is not None
         assert untouched.last_hidden is not None

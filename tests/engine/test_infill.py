@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from tests.engine.small_model import small_model
 
+from midfill.engine.beam import BeamSettings
 from midfill.engine.canvas import DenoiseSettings
 from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
@@ -30,7 +31,9 @@ SETTINGS = InfillSettings(
     num_draws=2,
     suffix_head=8,
     scored_suffix=8,
+    beam=BeamSettings(width=4, longest=5, kept=2),
 )
+CANVAS_ONLY = msgspec.structs.replace(SETTINGS, beam=None)
 SOURCE = Path(__file__).read_text(encoding="utf-8")
 
 
@@ -74,7 +77,8 @@ def without_times(answer: Infill) -> tuple[object, ...]:
 def test_any_text_around_the_cursor_is_filled(prefix: str, suffix: str):
     answer = infiller().complete(request(prefix, suffix))
     assert 0 <= answer.confidence <= 1
-    assert 1 <= answer.steps <= 1 + SETTINGS.denoise.max_steps
+    assert SETTINGS.beam is not None
+    assert 1 <= answer.steps <= 1 + SETTINGS.denoise.max_steps + SETTINGS.beam.longest
     assert len(TOKENIZER.encode(answer.text)) <= 3 * 16  # tokens split again where they were not canonical
     answer.text.encode("utf-8")
 
@@ -91,9 +95,30 @@ def test_a_partial_word_before_the_cursor_is_continued_not_repeated():
 
 
 def test_one_forward_pass_a_next_and_a_text_so_far_after_each():
-    texts, answer = finish(infiller().fill(request("a = ", "\nb", max_tokens=16)))
+    texts, answer = finish(Infiller(MODEL, TOKENIZER, CANVAS_ONLY).fill(request("a = ", "\nb", max_tokens=16)))
     assert len(texts) == 2 + answer.steps  # the prompt fits one chunk; the drafts are scored, too
     assert all(isinstance(text, str) for text in texts)
+
+
+def test_a_beam_search_adds_its_passes_and_the_score_that_it_has_to_beat():
+    texts, answer = finish(infiller().fill(request("a = ", "\nb", max_tokens=16)))
+    assert len(texts) == 3 + answer.steps
+    _, by_canvas = finish(Infiller(MODEL, TOKENIZER, CANVAS_ONLY).fill(request("a = ", "\nb", max_tokens=16)))
+    assert answer.steps > by_canvas.steps
+    written = texts[-(answer.steps - by_canvas.steps) :]
+    assert set(written) == {by_canvas.text}  # what is shown does not flicker meanwhile
+
+
+def test_a_beam_search_finds_fills_that_the_causal_mode_likes_better():
+    asked = request("a = ", "\nb", max_tokens=16)
+    by_canvas, by_both = (Infiller(MODEL, TOKENIZER, each).complete(asked) for each in (CANVAS_ONLY, SETTINGS))
+    engine = infiller()
+    prompt = engine.prompts.build(asked.prefix, asked.suffix, asked.language)
+    slot = engine.cache._new_slot()
+    engine.cache.encode(slot, prompt.tokens)
+    fills = [TOKENIZER.encode(prompt.partial.decode() + answer.text) for answer in (by_canvas, by_both)]
+    on_canvas, on_both = (engine._score(slot, prompt, [fill])[0].score for fill in fills)
+    assert on_both > on_canvas
 
 
 @pytest.mark.parametrize("max_tokens", [16, 80])

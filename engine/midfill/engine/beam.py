@@ -7,6 +7,7 @@ the canvas misses where one token hangs on the last.
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -20,7 +21,18 @@ class Hypothesis(NamedTuple):
 
     tokens: list[int]
     log_probability: float
-    """Of all its tokens, and of the suffix's first where it is finished."""
+    """Of all its tokens, and of the suffix's first where it has ended."""
+
+
+class BeamSettings(msgspec.Struct, frozen=True):
+    """How far the search goes."""
+
+    width: int
+    """Hypotheses that go on after each token."""
+    longest: int
+    """Tokens of a fill."""
+    kept: int
+    """Fills that it gives."""
 
 
 @torch.inference_mode()
@@ -30,31 +42,32 @@ def beam_search(
     suffix_start: int,
     banned: Tensor,
     banned_first: Tensor | None,
-    width: int,
-    longest: int,
-) -> Generator[list[int], None, list[list[int]]]:
-    """The `width` fills found best, best first; a `next()` is a forward pass and gives the best so far.
+    settings: BeamSettings,
+    floor: float = -torch.inf,
+) -> Generator[list[list[int]], None, None]:
+    """The fills found so far that are above `floor`, best first: a `next()` is a forward pass.
 
-    A fill has 1 to `longest` tokens and ends with the log-probability of `suffix_start`, the token that then follows.
-    `banned` and `banned_first`, [V] bool, may not be written, and not as the first. Reads `slot`, never writes to it.
+    A fill's log-probability is that of its tokens and then `suffix_start`. What `banned` and `banned_first`, [V] bool,
+    say may not be written, and not as the first token. Reads `slot`, never writes to it.
     """
     assert slot.last_hidden is not None
     branches = Branches(model, slot)
     follow = _log_probabilities(model, slot.last_hidden[None])
     allowed = follow.masked_fill(banned if banned_first is None else banned | banned_first, -torch.inf)
-    live, parents = _extended([Hypothesis([], 0.0)], allowed, width, floor=-torch.inf)
-    finished: list[Hypothesis] = []
+    live, parents = _extended([Hypothesis([], 0.0)], allowed, settings.width, floor)
+    kept: list[Hypothesis] = []
     while live:
         branches.reorder(parents)
         follow = _log_probabilities(model, branches.append([each.tokens[-1] for each in live]))
-        finished = _best([*finished, *_finished(live, follow[:, suffix_start])], width)
-        yield finished[0].tokens
-        if branches.length == longest:
-            break
-        # A log-probability only falls: what is not above the worst kept fill now will not be.
-        floor = finished[-1].log_probability if len(finished) == width else -torch.inf
-        live, parents = _extended(live, follow.masked_fill(banned, -torch.inf), width, floor)
-    return [each.tokens for each in finished]
+        ended = [each for each in _ended(live, follow[:, suffix_start]) if each.log_probability > floor]
+        kept = sorted([*kept, *ended], key=lambda each: each.log_probability, reverse=True)[: settings.kept]
+        yield [each.tokens for each in kept]
+        if branches.length == settings.longest:
+            return
+        # A log-probability only falls: what is not above the worst fill kept now will not be.
+        if len(kept) == settings.kept:
+            floor = kept[-1].log_probability
+        live, parents = _extended(live, follow.masked_fill(banned, -torch.inf), settings.width, floor)
 
 
 def _log_probabilities(model: DiffusionGemma, hidden: Tensor) -> Tensor:
@@ -62,13 +75,9 @@ def _log_probabilities(model: DiffusionGemma, hidden: Tensor) -> Tensor:
     return model.logits(hidden).log_softmax(dim=-1)
 
 
-def _finished(live: Sequence[Hypothesis], ends: Tensor) -> list[Hypothesis]:
+def _ended(live: Sequence[Hypothesis], ends: Tensor) -> list[Hypothesis]:
     """The hypotheses with the log-probability `ends` [B] of what follows each."""
     return [Hypothesis(each.tokens, each.log_probability + end) for each, end in zip(live, ends.tolist(), strict=True)]
-
-
-def _best(hypotheses: Sequence[Hypothesis], count: int) -> list[Hypothesis]:
-    return sorted(hypotheses, key=lambda each: each.log_probability, reverse=True)[:count]
 
 
 def _extended(

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from midfill.engine.beam import BeamSettings
 from midfill.engine.canvas import DenoiseSettings
 from midfill.engine.generation_defaults import GenerationDefaults
 from midfill.engine.prompt import PromptLimits
@@ -29,6 +30,11 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Suffix tokens pinned behind the longest hole."""
     scored_suffix: int
     """Suffix tokens whose probability counts in a candidate's score."""
+    beam: BeamSettings | None = None
+    """How the causal mode writes more candidates, token by token; None leaves the fill to the canvas.
+
+    It is for small models: a large one reads most of its experts for each token, and the canvas is there to save that.
+    """
     min_confidence: float = 0.3
     """Less sure fills are not shown. Chosen on 160 held-out gaps, at four fifths of the embedded model's training."""
 
@@ -56,6 +62,7 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
             num_draws=1,
             suffix_head=suffix_head,
             scored_suffix=4,
+            beam=BeamSettings(width=8, longest=16, kept=3),
         )
     return InfillSettings(
         limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256, snippet_tokens=768),

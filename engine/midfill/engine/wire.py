@@ -49,7 +49,7 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     confidence: float
     """Geometric mean probability, by the causal mode, of the fill's tokens and the few after it: 0 to 1."""
     steps: int
-    """Denoise steps: forward passes over the canvas."""
+    """Forward passes that looked for the fill: denoise steps, and tokens that a beam search went on by."""
     prompt_tokens: int
     cached_tokens: int
     """Prompt tokens found in the document's cache."""
