@@ -57,8 +57,9 @@ def test_an_engine_that_was_killed_is_back_for_the_next_key(window: Window, home
 def test_a_language_server_that_was_killed_is_started_again(window: Window, home: Home) -> None:
     (killed,) = home.language_servers()
     os.kill(killed, signal.SIGKILL)
-    until(lambda: home.language_servers() not in ([], [killed]), "another language server")
+    window.wait_for_status("starting")
     window.wait_for_status("ready")
+    assert home.language_servers() not in ([], [killed])
     assert_suggests(window, "new-server.py")
 
 
