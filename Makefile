@@ -55,6 +55,7 @@ test-editors: .venv/.editors vsix
 	tests/editors/nvim/install.sh .editors
 	tests/editors/vscode/install.sh .editors
 	npm --prefix editors/vscode run check
+	npm --prefix editors/vscode test
 	$(BIN)/pytest -m editors
 
 vsix:
