@@ -39,11 +39,10 @@ def search(
     kept: int,
     writable: list[int] = FEW,
     banned_first: Tensor | None = None,
-    floor: float = -torch.inf,
     slot: KVSlot | None = None,
 ) -> Generator[list[list[int]], None, None]:
     settings = BeamSettings(width, longest, kept)
-    return beam_search(MODEL, slot or encoded(), SUFFIX_START, all_but(writable), banned_first, settings, floor)
+    return beam_search(MODEL, slot or encoded(), SUFFIX_START, all_but(writable), banned_first, settings)
 
 
 def log_probability(slot: KVSlot, fill: list[int]) -> float:
@@ -59,15 +58,6 @@ def test_a_beam_wide_enough_finds_what_trying_all_fills_finds(banned_first: Tens
     for kept in (1, 4, len(every)):
         *_, found = search(len(every), 2, kept, banned_first=banned_first)
         assert found == wanted[:kept]
-
-
-def test_with_a_floor_it_finds_just_those_above_it():
-    slot = encoded()
-    *_, every = search(50, 2, 50)
-    floor = (log_probability(slot, every[4]) + log_probability(slot, every[5])) / 2
-    *_, found = search(50, 2, 50, floor=floor)
-    assert found == every[:5]
-    assert list(search(50, 2, 50, floor=0.0)) == []
 
 
 @pytest.mark.parametrize("width", [1, 2, 5])

@@ -100,13 +100,11 @@ def test_one_forward_pass_a_next_and_a_text_so_far_after_each():
     assert all(isinstance(text, str) for text in texts)
 
 
-def test_a_beam_search_adds_its_passes_and_the_score_that_it_has_to_beat():
-    texts, answer = finish(infiller().fill(request("a = ", "\nb", max_tokens=16)))
-    assert len(texts) == 3 + answer.steps
-    _, by_canvas = finish(Infiller(MODEL, TOKENIZER, CANVAS_ONLY).fill(request("a = ", "\nb", max_tokens=16)))
-    assert answer.steps > by_canvas.steps
-    written = texts[-(answer.steps - by_canvas.steps) :]
-    assert set(written) == {by_canvas.text}  # what is shown does not flicker meanwhile
+def test_a_beam_search_adds_its_passes():
+    asked = request("a = ", "\nb", max_tokens=16)
+    texts, answer = finish(infiller().fill(asked))
+    assert len(texts) == 2 + answer.steps
+    assert answer.steps > Infiller(MODEL, TOKENIZER, CANVAS_ONLY).complete(asked).steps
 
 
 def test_a_beam_search_finds_fills_that_the_causal_mode_likes_better():

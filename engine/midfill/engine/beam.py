@@ -43,9 +43,8 @@ def beam_search(
     banned: Tensor,
     banned_first: Tensor | None,
     settings: BeamSettings,
-    floor: float = -torch.inf,
 ) -> Generator[list[list[int]], None, None]:
-    """The fills found so far that are above `floor`, best first: a `next()` is a forward pass.
+    """The best fills found so far, best first: a `next()` is a forward pass.
 
     A fill's log-probability is that of its tokens and then `suffix_start`. What `banned` and `banned_first`, [V] bool,
     say may not be written, and not as the first token. Reads `slot`, never writes to it.
@@ -54,19 +53,18 @@ def beam_search(
     branches = Branches(model, slot)
     follow = _log_probabilities(model, slot.last_hidden[None])
     allowed = follow.masked_fill(banned if banned_first is None else banned | banned_first, -torch.inf)
-    live, parents = _extended([Hypothesis([], 0.0)], allowed, settings.width, floor)
+    live, parents = _extended([Hypothesis([], 0.0)], allowed, settings.width, -torch.inf)
     kept: list[Hypothesis] = []
     while live:
         branches.reorder(parents)
         follow = _log_probabilities(model, branches.append([each.tokens[-1] for each in live]))
-        ended = [each for each in _ended(live, follow[:, suffix_start]) if each.log_probability > floor]
-        kept = sorted([*kept, *ended], key=lambda each: each.log_probability, reverse=True)[: settings.kept]
+        found = [*kept, *_ended(live, follow[:, suffix_start])]
+        kept = sorted(found, key=lambda each: each.log_probability, reverse=True)[: settings.kept]
         yield [each.tokens for each in kept]
         if branches.length == settings.longest:
             return
         # A log-probability only falls: what is not above the worst fill kept now will not be.
-        if len(kept) == settings.kept:
-            floor = kept[-1].log_probability
+        floor = kept[-1].log_probability if len(kept) == settings.kept else -torch.inf
         live, parents = _extended(live, follow.masked_fill(banned, -torch.inf), settings.width, floor)
 
 

@@ -3,14 +3,13 @@
 Everything is one generator, and one `next()` is one forward pass: a caller may stop between any two and close it.
 """
 
-import math
 import time
 from collections.abc import Generator, Sequence
 
 import msgspec
 import torch
 
-from midfill.engine.beam import BeamSettings, beam_search
+from midfill.engine.beam import beam_search
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
 from midfill.engine.canvas import DenoiseSettings, decode
 from midfill.engine.continuation import fill_long
@@ -115,27 +114,14 @@ class Infiller:
     def _search(
         self, slot: KVSlot, prompt: Prompt, max_tokens: int, draws: Draws
     ) -> Generator[str, None, tuple[Candidate, int]]:
-        """The best fill, and the forward passes that looked for it."""
-        if max_tokens > self.settings.longest_canvas:
-            return (yield from self._long(slot, prompt, max_tokens, draws))
-        best, steps = yield from self._on_canvas(slot, prompt, max_tokens, draws)
-        if self.settings.beam is None:
-            return best, steps
-        yield self._text(best.tokens, prompt)
-        beam = msgspec.structs.replace(self.settings.beam, longest=min(max_tokens, self.settings.beam.longest))
-        written, passes = yield from self._written(slot, prompt, best, beam)
-        candidates = [best, *self._score(slot, prompt, written)] if written else [best]
-        return self._best(candidates, prompt), steps + passes
+        """The best fill, and the forward passes that looked for it.
 
-    def _on_canvas(
-        self, slot: KVSlot, prompt: Prompt, max_tokens: int, draws: Draws
-    ) -> Generator[str, None, tuple[Candidate, int]]:
-        """The best fill of one canvas, and the denoise steps that it took.
-
-        Many lengths are drafted in one step; the causal mode's favourites are denoised to the end, and it chooses
-        between those and their drafts.
+        Many lengths are drafted in one step, the causal mode's favourites are denoised to the end, and a beam search
+        writes others; the causal mode chooses between all of those.
         """
         settings = self.settings
+        if max_tokens > settings.longest_canvas:
+            return (yield from self._long(slot, prompt, max_tokens, draws))
         lengths = lengths_to_try(min(max_tokens, settings.longest_candidate), settings.num_lengths)
         one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
         drafts, _ = yield from self._denoise(slot, prompt, lengths, one_step, draws)
@@ -143,24 +129,23 @@ class Infiller:
         yield self._text(finalists[0].tokens, prompt)
         lengths = [len(candidate.tokens) for candidate in finalists for _ in range(settings.num_draws)]
         fills, steps = yield from self._denoise(slot, prompt, lengths, settings.denoise, draws)
-        return self._best([*finalists, *self._score(slot, prompt, fills)], prompt), 1 + steps
+        written, tokens = yield from self._write(slot, prompt, max_tokens)
+        chosen_from = self._useful([*finalists, *self._score(slot, prompt, [*fills, *written])], prompt)
+        return max(chosen_from, key=lambda candidate: candidate.score), 1 + steps + tokens
 
-    def _written(
-        self, slot: KVSlot, prompt: Prompt, best: Candidate, beam: BeamSettings
+    def _write(
+        self, slot: KVSlot, prompt: Prompt, max_tokens: int
     ) -> Generator[str, None, tuple[list[list[int]], int]]:
-        """Fills written left to right that may beat `best`, and the forward passes; the text so far stays its text.
-
-        A fill's log-probability only falls with the suffix that follows, so what is not above `best` cannot beat it.
-        """
-        shown = self._text(best.tokens, prompt)
-        vocabulary = self.vocabulary
+        """Fills that the causal mode writes, and the passes taken; none without a beam. The text so far is the best."""
+        settings, vocabulary = self.settings.beam, self.vocabulary
+        if settings is None:
+            return [], 0
+        settings = msgspec.structs.replace(settings, longest=min(max_tokens, settings.longest))
         first = vocabulary.not_starting_with(prompt.partial)
-        floor = best.score if shown.strip() else -math.inf
         fills, passes = [], 0
-        search = beam_search(self.model, slot, prompt.suffix[0], vocabulary.unwritable, first, beam, floor)
-        for fills in search:  # noqa: B007 (used after the loop)
-            passes += 1
-            yield shown
+        search = beam_search(self.model, slot, prompt.suffix[0], vocabulary.unwritable, first, settings)
+        for passes, fills in enumerate(search, start=1):  # noqa: B007 (used after the loop)
+            yield self._text(fills[0], prompt)
         return fills, passes
 
     def _denoise(
@@ -191,9 +176,6 @@ class Infiller:
 
     def _score(self, slot: KVSlot, prompt: Prompt, fills: Sequence[list[int]]) -> list[Candidate]:
         return scored(self.model, slot, fills, prompt.suffix[: self.settings.scored_suffix])
-
-    def _best(self, candidates: list[Candidate], prompt: Prompt) -> Candidate:
-        return max(self._useful(candidates, prompt), key=lambda candidate: candidate.score)
 
     def _useful(self, candidates: list[Candidate], prompt: Prompt) -> list[Candidate]:
         """Those that add more than white space; all, if none does. To add nothing is often the likeliest."""
