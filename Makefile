@@ -54,6 +54,7 @@ test-editors: export OMP_NUM_THREADS = 1
 test-editors: .venv/.editors vsix
 	tests/editors/nvim/install.sh .editors
 	tests/editors/vscode/install.sh .editors
+	$(BIN)/pyright tests/editors/*/*.py
 	npm --prefix editors/vscode run check
 	npm --prefix editors/vscode test
 	$(BIN)/pytest -m editors
