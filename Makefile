@@ -9,6 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NANO := engine/nano
 DEMO := fixtures/documents/median.py --at 3:21
 NANO_WORKERS ?= $(shell nproc)
+# Node trusts the certificates that it brings; those of the machine too, where a proxy of its own stands before a registry.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
+endif
 
 .PHONY: setup test test-editors check demo vsix bench gpu nano clean
 
