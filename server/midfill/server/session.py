@@ -33,6 +33,7 @@ CLAIM_S = 0.25
 SURROUNDING_LINES = 64
 SNIPPET_CHARS = 2048
 """Of other files, in one prompt."""
+CLOSERS = frozenset(")]}\"'`")
 PAIRS = frozenset({"()", "[]", "{}", '""', "''", "``"})
 """What an editor inserts for the first of the two; the cursor stays between them."""
 SLIP_CHARS = 2
@@ -321,7 +322,7 @@ class Session:
     def _notice_rejection(self, now: Situation) -> None:
         """Takes the offer for rejected once something else was typed in its place."""
         offer = self.offer
-        if offer is None or agrees(offer.text, offer.situation, now) is not None:
+        if offer is None or _goes_along(offer, now):
             return
         typed = typed_since(offer.situation, now)
         if typed is not None and len(typed) <= SLIP_CHARS:
@@ -365,6 +366,15 @@ class Session:
             in_comments=settings.in_comments,
             in_strings=settings.in_strings,
         )
+
+
+def _goes_along(offer: Offer, now: Situation) -> bool:
+    """Whether what was typed agrees with the offer. An editor may have typed closers behind the cursor itself. Pure."""
+    while agrees(offer.text, offer.situation, now) is None:
+        if now.before[-1:] not in CLOSERS:
+            return False
+        now = Situation(now.before[:-1], now.before[-1] + now.after)
+    return True
 
 
 def _edit(start: Place | None, change: types.TextDocumentContentChangeEvent, document: Document) -> Edit | None:

@@ -131,7 +131,6 @@ def test_a_bracket_that_a_plugin_closes_is_not_doubled(nvim: Neovim) -> None:
     assert nvim.screen()[0].rstrip() == "total = sum(values)"
 
 
-@pytest.mark.xfail(strict=True, reason="Session._notice_rejection takes the closing bracket for text against the offer")
 def test_ghost_text_stays_after_a_plugin_closed_a_bracket(nvim: Neovim) -> None:
     answers = type_a_bracket_that_is_closed(nvim)
     until(lambda: nvim.answers() > answers, "the server's answer")
