@@ -136,12 +136,9 @@ class Infiller:
     def _write(
         self, slot: KVSlot, prompt: Prompt, max_tokens: int
     ) -> Generator[str, None, tuple[list[list[int]], int]]:
-        """Fills that the causal mode writes, and the passes taken. The text so far is the best.
-
-        None without a beam, and none for whole lines, where what it likes best is a short line that stands anywhere.
-        """
+        """Fills that the causal mode writes, and the passes taken; none without a beam. The text so far is the best."""
         settings, vocabulary = self.settings.beam, self.vocabulary
-        if settings is None or prompt.closing:
+        if settings is None:
             return [], 0
         settings = msgspec.structs.replace(settings, longest=min(max_tokens, settings.longest))
         first = vocabulary.not_starting_with(prompt.partial)
