@@ -54,12 +54,13 @@ class Branches:
             from_own = max(0, unseen - past_k.shape[1])
             past_k, past_v = past_k[:, unseen:], past_v[:, unseen:]
             keys, values = keys[:, :, from_own:], values[:, :, from_own:]
-        own_q = q.unflatten(1, (keys.shape[1], -1)).squeeze(3)  # [B, KV heads, heads a KV head, D]
+        # In bfloat16, oneDNN would compile and keep 0.6 MB of code for each new length of prompt: 0.7 GB in 200 fills.
+        past_k, past_v, keys, values = (tensor.float() for tensor in (past_k, past_v, keys, values))
+        own_q = q.float().unflatten(1, (keys.shape[1], -1)).squeeze(3)  # [B, KV heads, heads a KV head, D]
         folded = own_q.transpose(0, 1).flatten(1, 2)
         shape = (len(past_k), *own_q.shape[::2], -1)  # [KV heads, B, heads a KV head, …]
         to_past = (folded @ past_k.transpose(1, 2)).view(shape).transpose(0, 1)
         scores = torch.cat((to_past, own_q @ keys.transpose(2, 3)), dim=-1)
-        weights = scores.softmax(dim=-1, dtype=torch.float32).to(q.dtype)
-        on_past, on_own = weights.split((past_k.shape[1], keys.shape[2]), dim=-1)
+        on_past, on_own = scores.softmax(dim=-1).split((past_k.shape[1], keys.shape[2]), dim=-1)
         from_past = (on_past.transpose(0, 1).flatten(1, 2) @ past_v).view(shape).transpose(0, 1)
-        return (from_past + on_own @ values).flatten(1, 2).unsqueeze(2)
+        return (from_past + on_own @ values).flatten(1, 2).unsqueeze(2).to(q.dtype)
