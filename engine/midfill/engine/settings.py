@@ -57,8 +57,9 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
             denoise=generation.denoise_settings(mark_pins_from_step=0),
             longest_canvas=canvas_length,
             longest_candidate=min(24, canvas_length - suffix_head),
-            num_lengths=18,
-            num_finalists=3,
+            # Beside the beam, 18 and 3 find no more (21 of 70 held-out rests of lines each) in 1.6 times the time.
+            num_lengths=6,
+            num_finalists=2,
             num_draws=1,
             suffix_head=suffix_head,
             scored_suffix=4,
