@@ -47,6 +47,8 @@ class Report:
     """Questions that were out of date before they were answered."""
     mismatches: int = 0
     """Times that the server's text was not the editor's."""
+    text: str = ""
+    """The server's, at the end."""
     stale: list[str] = field(default_factory=list)
     """Suggestions that did not belong where they were asked for, or came after newer ones."""
     times_ms: list[float] = field(default_factory=list)
@@ -167,7 +169,8 @@ class Replay:
     async def _look(self) -> None:
         """Compares the texts, and notes how large the processes are."""
         answer = await self._client.request("test/text", {"uri": self._uri})
-        self.report.mismatches += answer["result"] != str(self._text)
+        self.report.text = answer["result"]
+        self.report.mismatches += self.report.text != str(self._text)
         status = await engine_status(self._env)
         self.report.cached_share, self.report.fills = status.cached_share or 0.0, status.answered
         self.report.engine_rss.append(status.resident_bytes)

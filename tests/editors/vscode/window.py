@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from playwright.sync_api import Page, TimeoutError
+from tests.editors.vscode.until import until
 
 CURSOR = "‸"
 """Stands in a test's text where the cursor goes."""
@@ -119,10 +120,14 @@ class Window:
     def click(self, selector: str) -> None:
         self.page.click(selector)
 
-    def text(self) -> str:
-        """The editor's text, by way of the file."""
+    def wait_for_text(self, text: str) -> None:
+        """Until the editor's text is this, seen by way of the file."""
         self._press("Control+s")
         self.page.wait_for_selector(".tab.active:not(.dirty)")
+        # A file is emptied before it is written. One that was saved already is written again, with no sign when.
+        until(lambda: self._saved() == text, f"the text {text!r}")
+
+    def _saved(self) -> str:
         with self._file.open(newline="") as file:
             return file.read()
 
