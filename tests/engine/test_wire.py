@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from midfill.engine.wire import Infill, InfillRequest
+from midfill.engine.wire import Infill, InfillRequest, Schema
 
 REQUEST = InfillRequest(document="file:///größe.py", prefix="x = '🙂", suffix="'\r\n", language="python", seed=7)
 INFILL = Infill(
@@ -16,10 +16,15 @@ INFILL = Infill(
     prefill_ms=1.5,
     decode_ms=40.25,
 )
+WITH_SCHEMA = msgspec.structs.replace(
+    REQUEST,
+    language="json",
+    schema=Schema(text='{"$ref": "b.json"}', uri="file:///a.json", others=(("file:///b.json", "{}"),), draft="draft4"),
+)
 Message = InfillRequest | Infill
 
 
-@pytest.mark.parametrize("message", [REQUEST, INFILL])
+@pytest.mark.parametrize("message", [REQUEST, INFILL, WITH_SCHEMA, msgspec.structs.replace(INFILL, valid=True)])
 def test_a_message_is_the_same_after_the_wire(message: Message) -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Message) == message
 
@@ -31,6 +36,7 @@ def test_a_message_is_the_same_after_the_wire(message: Message) -> None:
         ("seed", -1, "Expected `int` >= 0"),
         ("seed", 1 << 63, "Expected `int` <= "),
         ("prefix", None, "Expected `str`, got `None`"),
+        ("schema", {"text": "{}", "draft": "draft5"}, "Invalid enum value 'draft5'"),
     ],
 )
 def test_a_value_that_no_request_may_have_is_refused(field: str, value: object, complaint: str) -> None:

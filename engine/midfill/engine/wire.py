@@ -8,11 +8,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of all messages but the first three. It is part of the socket's name: versions run side by side."""
 
 Mode = Literal["fast", "best"]
 """`fast` denoises on the canvas; `best` writes left to right with a larger model, where one is installed."""
+
+
+SchemaDraft = Literal["draft4", "draft6", "draft7", "draft2019-09", "draft2020-12"]
+"""Versions of JSON Schema."""
 
 
 class Snippet(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +25,19 @@ class Snippet(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """Relative to the workspace."""
     text: str
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON Schema that a document has to meet."""
+
+    text: str
+    """JSON."""
+    uri: str = ""
+    """Where it stands: relative references start from here."""
+    others: tuple[tuple[str, str], ...] = ()
+    """URI and JSON text of schemas that it may refer to. Nothing else is fetched."""
+    draft: SchemaDraft | None = None
+    """Of schemas that do not say; draft 7 if None."""
 
 
 class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -38,6 +55,8 @@ class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The longest fill. One canvas holds the likely ones; more than it holds is written canvas after canvas."""
     mode: Mode = "fast"
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
+    schema: Schema | None = None
+    """What the whole document has to meet; a fill that does not is never shown."""
 
 
 class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -56,6 +75,8 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     prefill_ms: float
     decode_ms: float
     """Time for all that came after the prompt: choosing lengths, denoising, scoring."""
+    valid: bool | None = None
+    """Whether the document with the fill is valid, as JSON and by its schema; None: not checked."""
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True, kw_only=True):
