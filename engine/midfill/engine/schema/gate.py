@@ -1,0 +1,103 @@
+"""The last word on a filled document: whether it parses, and validates by a validator that shares no code with ours."""
+
+import json
+from functools import cached_property
+from typing import Any
+
+import jsonschema_rs
+
+from midfill.engine.errors import InputError
+from midfill.engine.schema.json_text import parse_json, without_comments
+from midfill.engine.wire import Schema
+
+DRAFTS: dict[str, tuple[int, type[Any]]] = {
+    "draft4": (jsonschema_rs.Draft4, jsonschema_rs.Draft4Validator),
+    "draft6": (jsonschema_rs.Draft6, jsonschema_rs.Draft6Validator),
+    "draft7": (jsonschema_rs.Draft7, jsonschema_rs.Draft7Validator),
+    "draft2019-09": (jsonschema_rs.Draft201909, jsonschema_rs.Draft201909Validator),
+    "draft2020-12": (jsonschema_rs.Draft202012, jsonschema_rs.Draft202012Validator),
+}
+DRAFT_OF_URI = {
+    "json-schema.org/draft-04/schema": "draft4",
+    "json-schema.org/draft-06/schema": "draft6",
+    "json-schema.org/draft-07/schema": "draft7",
+    "json-schema.org/draft/2019-09/schema": "draft2019-09",
+    "json-schema.org/draft/2020-12/schema": "draft2020-12",
+}
+
+
+class Gate:
+    """Says of whole documents whether they hold to a schema, or without one whether they are JSON.
+
+    Nothing is fetched: what a schema refers to is among its `others`, or the schema is refused.
+    """
+
+    def __init__(self, schema: Schema | None, language: str | None = None) -> None:
+        """Raises InputError for a schema that cannot be used."""
+        self.schema = schema
+        self.language = language
+        self._validator = None if schema is None else build_validator(schema, formats=False)
+
+    def is_valid(self, text: str) -> bool:
+        """Whether the document is JSON of its language, has no key twice, and validates."""
+        return self._passes(self._validator, text)
+
+    def prefers(self, text: str) -> bool:
+        """Whether it also has the `format`s that the schema names, which no document must have."""
+        return self._passes(self._strict, text)
+
+    @cached_property
+    def _strict(self) -> Any:
+        return None if self.schema is None else build_validator(self.schema, formats=True)
+
+    def _passes(self, validator: Any, text: str) -> bool:
+        try:
+            document = parse_json(text, self.language)
+            return validator is None or validator.is_valid(document)
+        except ValueError:  # no JSON, a lone surrogate, or more nesting than the validator follows
+            return False
+
+
+def build_validator(schema: Schema, formats: bool) -> Any:
+    """The validator of a schema. Raises InputError for one that is no schema or refers to what is not there."""
+    try:
+        contents = _named(parse_schema(schema.text))
+        default = schema.draft or "draft7"
+        others = [(uri.removesuffix("#"), _named(parse_schema(text))) for uri, text in schema.others]
+        registry = jsonschema_rs.Registry(others, draft=DRAFTS[default][0])
+        _, validator = DRAFTS[draft_of(contents) or default]
+        return validator(
+            contents, registry=registry, offline=True, validate_formats=formats, base_uri=schema.uri or None
+        )
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise InputError(schema.uri or "the schema", "one that a validator can use", _first_line(error)) from error
+
+
+def parse_schema(text: str) -> Any:
+    """A schema's own text, which editors let people comment. ValueError where it is no schema."""
+    try:
+        contents = json.loads(without_comments(text))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(contents, dict | bool):
+        raise ValueError(f"JSON of type {type(contents).__name__}")
+    return contents
+
+
+def draft_of(contents: Any) -> str | None:
+    """The draft that a schema says it is written in; None where it says none that we know."""
+    said = contents.get("$schema") if isinstance(contents, dict) else None
+    if not isinstance(said, str):
+        return None
+    return DRAFT_OF_URI.get(said.removeprefix("https://").removeprefix("http://").removesuffix("#"))
+
+
+def _named(contents: Any) -> Any:
+    """The schema without a `$schema` that nobody knows: such a one is read as the default draft."""
+    if isinstance(contents, dict) and "$schema" in contents and draft_of(contents) is None:
+        return {key: value for key, value in contents.items() if key != "$schema"}
+    return contents
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
