@@ -23,7 +23,7 @@ def test_a_schema_has_to_be_met():
     assert not gate({"type": "array", "items": {"type": "integer"}}).is_valid('[1, "2"]')
 
 
-@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '["\\ud800"]', "[1e400]", "[" * 900 + "]" * 900, "[NaN]"])
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', "[1e400]", "[" * 900 + "]" * 900, "[NaN]"])
 def test_what_parsers_read_differently_is_not_valid(text: str):
     assert not gate({"items": {"type": ["number", "string"]}}).is_valid(text)
 

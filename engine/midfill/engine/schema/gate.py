@@ -54,7 +54,7 @@ class Gate:
         try:
             document = parse_json(text, self.language)
             return validator is None or validator.is_valid(document)
-        except ValueError:  # no JSON, a lone surrogate, or more nesting than the validator follows
+        except ValueError:  # no JSON, or more than the validator takes: lone surrogates, endless nesting
             return False
 
 
