@@ -1,0 +1,73 @@
+"""How each keyword of JSON Schema is held to: drafts 4 to 2020-12."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+Handling = Literal["automaton", "end", "annotation", "unknown"]
+"""`automaton`: a fill that breaks it is never written. `end`: the gate refuses the fill that broke it. `annotation`:
+it forbids nothing. `unknown`: of no draft, so it forbids nothing either.
+"""
+
+_AUTOMATON = """
+    type enum const
+    multipleOf maximum exclusiveMaximum minimum exclusiveMinimum
+    maxLength minLength pattern
+    items additionalItems prefixItems maxItems minItems contains minContains maxContains
+    properties patternProperties additionalProperties propertyNames
+    maxProperties minProperties required dependentRequired dependentSchemas dependencies
+    allOf anyOf oneOf not if then else
+    $ref
+"""
+_END = """
+    uniqueItems unevaluatedItems unevaluatedProperties
+    $dynamicRef $recursiveRef
+"""
+_ANNOTATION = """
+    $schema $id id $anchor $dynamicAnchor $recursiveAnchor $vocabulary $comment $defs definitions
+    title description default deprecated readOnly writeOnly examples
+    format contentEncoding contentMediaType contentSchema
+"""
+# `format` is one because most validators take it so: fills that have it are preferred (`Gate.prefers`).
+
+KEYWORDS: dict[str, Handling] = {
+    **dict.fromkeys(_AUTOMATON.split(), "automaton"),
+    **dict.fromkeys(_END.split(), "end"),
+    **dict.fromkeys(_ANNOTATION.split(), "annotation"),
+}
+
+_ONE_SCHEMA = frozenset(
+    """additionalItems additionalProperties propertyNames contains contentSchema not if then else
+    unevaluatedItems unevaluatedProperties items""".split()
+)
+_MANY_SCHEMAS = frozenset("allOf anyOf oneOf prefixItems items".split())
+_NAMED_SCHEMAS = frozenset("properties patternProperties dependentSchemas dependencies $defs definitions".split())
+
+
+def report(contents: Any) -> dict[str, Handling]:
+    """Each keyword that a schema or a schema inside it uses, and how it is held to. Follows no reference. Pure."""
+    return {
+        keyword: KEYWORDS.get(keyword, "unknown")
+        for schema in subschemas(contents)
+        if isinstance(schema, dict)
+        for keyword in schema
+    }
+
+
+def subschemas(contents: Any) -> Iterator[Any]:
+    """The schema and all schemas inside it, however deep."""
+    waiting = [contents]
+    while waiting:
+        schema = waiting.pop()
+        yield schema
+        if isinstance(schema, dict):
+            waiting += _children(schema)
+
+
+def _children(schema: dict[str, Any]) -> Iterator[Any]:
+    for keyword, value in schema.items():
+        if isinstance(value, dict | bool) and keyword in _ONE_SCHEMA:
+            yield value
+        elif isinstance(value, list) and keyword in _MANY_SCHEMAS:
+            yield from value
+        elif isinstance(value, dict) and keyword in _NAMED_SCHEMAS:
+            yield from value.values()
