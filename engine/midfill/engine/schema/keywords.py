@@ -35,12 +35,16 @@ KEYWORDS: dict[str, Handling] = {
     **dict.fromkeys(_ANNOTATION.split(), "annotation"),
 }
 
-_ONE_SCHEMA = frozenset(
-    """additionalItems additionalProperties propertyNames contains contentSchema not if then else
-    unevaluatedItems unevaluatedProperties items""".split()
-)
-_MANY_SCHEMAS = frozenset("allOf anyOf oneOf prefixItems items".split())
-_NAMED_SCHEMAS = frozenset("properties patternProperties dependentSchemas dependencies $defs definitions".split())
+_ONE_SCHEMA = """
+    items additionalItems additionalProperties propertyNames contains contentSchema not if then else
+    unevaluatedItems unevaluatedProperties
+"""
+_MANY_SCHEMAS = "allOf anyOf oneOf prefixItems items"
+_NAMED_SCHEMAS = "properties patternProperties dependentSchemas dependencies $defs definitions"
+
+_HOLDS_ONE = frozenset(_ONE_SCHEMA.split())
+_HOLDS_MANY = frozenset(_MANY_SCHEMAS.split())
+_HOLDS_NAMED = frozenset(_NAMED_SCHEMAS.split())
 
 
 def report(contents: Any) -> dict[str, Handling]:
@@ -65,9 +69,9 @@ def subschemas(contents: Any) -> Iterator[Any]:
 
 def _children(schema: dict[str, Any]) -> Iterator[Any]:
     for keyword, value in schema.items():
-        if isinstance(value, dict | bool) and keyword in _ONE_SCHEMA:
+        if isinstance(value, dict | bool) and keyword in _HOLDS_ONE:
             yield value
-        elif isinstance(value, list) and keyword in _MANY_SCHEMAS:
+        elif isinstance(value, list) and keyword in _HOLDS_MANY:
             yield from value
-        elif isinstance(value, dict) and keyword in _NAMED_SCHEMAS:
+        elif isinstance(value, dict) and keyword in _HOLDS_NAMED:
             yield from value.values()
