@@ -181,7 +181,7 @@ def test_a_fill_longer_than_a_canvas_goes_canvas_after_canvas():
     written = [text for text in texts if text]
     assert len(TOKENIZER.encode(answer.text)) > SETTINGS.longest_canvas
     assert answer.text == written[-1]
-    slot = engine.cache._slots["a"]
+    [slot] = engine.cache.slots("a")
     assert len(slot.tokens) == answer.prompt_tokens
 
 

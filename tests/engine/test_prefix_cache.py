@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.engine.small_model import WINDOW, small_model
 
 from midfill.engine.kv import KVSlot
-from midfill.engine.prefix_cache import PrefixCache
+from midfill.engine.prefix_cache import PLACES, PrefixCache
 
 VOCAB = 64
 TOLERANCE = 1e-5
@@ -81,15 +81,20 @@ def test_cached_and_extended_equals_fresh_after_random_edits(seed: int, chunk: i
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), kilobytes=st.integers(0, 120))
-def test_documents_with_evictions_equal_fresh_and_keep_the_budget(seed: int, kilobytes: int):
+def test_jumps_between_places_and_documents_equal_fresh_and_keep_the_budget(seed: int, kilobytes: int):
     rng = random.Random(seed)
     cache = PrefixCache(MODEL, kilobytes << 10, chunk_tokens=rng.randrange(1, 40))
-    documents = {name: [rng.randrange(VOCAB) for _ in range(rng.randrange(1, 40))] for name in "abcd"}
-    for _ in range(8):
-        name = rng.choice("abcd")
-        documents[name] = edited(documents[name], rng)
-        assert_equal_slots(prefilled(cache, name, documents[name]), fresh_slot(documents[name]))
+    places = {
+        (document, place): [rng.randrange(VOCAB) for _ in range(rng.randrange(1, 40))]
+        for document in "abcd"
+        for place in range(1 + PLACES)
+    }
+    for _ in range(12):
+        at = rng.choice("aabcd"), rng.randrange(1 + PLACES)
+        places[at] = edited(places[at], rng)
+        assert_equal_slots(prefilled(cache, at[0], places[at]), fresh_slot(places[at]))
         assert cache.num_bytes <= kilobytes << 10
+        assert max(len(cache.slots(document)) for document in "abcd") <= PLACES
 
 
 @pytest.mark.parametrize("length", [WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW])
@@ -100,15 +105,72 @@ def test_every_chunk_size_gives_the_same_slot(length: int):
         assert_equal_slots(slot, fresh_slot(tokens))
 
 
-def test_only_changed_tokens_are_encoded_again(monkeypatch: pytest.MonkeyPatch):
-    cache, encoded = PrefixCache(MODEL, 1 << 30), []
-    encode = cache.encode
+def counted(cache: PrefixCache, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many tokens each pass of `cache` encodes, from now on."""
+    encoded, encode = list[int](), cache.encode
     monkeypatch.setattr(cache, "encode", lambda slot, tokens: (encoded.append(len(tokens)), encode(slot, tokens)))
+    return encoded
+
+
+def test_only_changed_tokens_are_encoded_again(monkeypatch: pytest.MonkeyPatch):
+    cache = PrefixCache(MODEL, 1 << 30)
+    encoded = counted(cache, monkeypatch)
     prefilled(cache, "a", [3] * 40)
     prefilled(cache, "a", [3] * 40 + [4, 5])
     prefilled(cache, "a", [3] * 40 + [4, 5])
     prefilled(cache, "a", [3] * 30 + [9] * 12)
     assert encoded == [40, 2, 12]
+
+
+def test_jumping_back_finds_the_first_places_kv_again(monkeypatch: pytest.MonkeyPatch):
+    cache = PrefixCache(MODEL, 1 << 30)
+    encoded = counted(cache, monkeypatch)
+    for _ in range(2):
+        for place in range(PLACES):
+            assert_equal_slots(prefilled(cache, "a", [place] * 40), fresh_slot([place] * 40))
+    assert encoded == [40] * PLACES
+
+
+def test_one_place_more_takes_the_least_recently_used_slot():
+    cache = PrefixCache(MODEL, 1 << 30)
+    for place in (0, *range(PLACES)):
+        prefilled(cache, "a", [place] * 40)
+    prefilled(cache, "a", [0] * 40)
+    oldest, *others = cache.slots("a")
+    assert_equal_slots(prefilled(cache, "a", [PLACES] * 20), fresh_slot([PLACES] * 20))
+    assert cache.slots("a") == [*others, oldest]
+    assert [cache.cached_tokens("a", [place] * 40) for place in range(PLACES)] == [40, 0, 40, 40]
+
+
+@pytest.mark.parametrize("places", [1, PLACES])
+def test_another_place_begins_with_what_it_shares_with_the_nearest(places: int, monkeypatch: pytest.MonkeyPatch):
+    cache = PrefixCache(MODEL, 1 << 30)
+    for place in range(places):
+        prefilled(cache, "a", [place] * 40)
+    encoded = counted(cache, monkeypatch)
+    near = [places - 1] * 10 + [9] * 30
+    assert cache.cached_tokens("a", near) == 10
+    assert_equal_slots(prefilled(cache, "a", near), fresh_slot(near))
+    assert encoded == [30]
+    assert cache.cached_tokens("a", [places - 1] * 40) == 40  # which still has a slot of its own
+
+
+def test_an_edit_that_leaves_half_of_the_prompt_begins_no_place():
+    cache = PrefixCache(MODEL, 1 << 30)
+    prefilled(cache, "a", [3] * 40)
+    prefilled(cache, "a", [3] * 20 + [4] * 20)
+    assert len(cache.slots("a")) == 1
+    prefilled(cache, "a", [3] * 19 + [5] * 21)
+    assert len(cache.slots("a")) == 2
+
+
+def test_a_prefill_closed_after_its_first_chunk_is_gone_on_with_in_its_slot():
+    cache = PrefixCache(MODEL, 1 << 30, chunk_tokens=8)
+    for typed in range(1, 4):
+        chunks = cache.prefill("a", [3] * 40 + [4] * typed)
+        next(chunks)
+        chunks.close()
+    assert [len(slot.tokens) for slot in cache.slots("a")] == [24]
 
 
 def test_the_least_recently_used_document_goes_first():
@@ -117,6 +179,26 @@ def test_the_least_recently_used_document_goes_first():
     for document in ("a", "b", "a", "c"):
         prefilled(cache, document, [3] * 10)
     assert cache.documents == ["a", "c"]
+
+
+def test_a_documents_old_places_go_before_newer_ones_of_others():
+    one = fresh_slot([3] * 10).num_bytes
+    cache = PrefixCache(MODEL, 3 * one)
+    for document, place in (("a", 1), ("b", 1), ("a", 2), ("c", 1), ("b", 2)):
+        prefilled(cache, document, [place] * 10)
+    assert cache.documents == ["a", "c", "b"]
+    assert [slot.tokens[0] for document in "acb" for slot in cache.slots(document)] == [2, 1, 2]
+
+
+def test_other_places_of_a_document_in_use_may_be_evicted():
+    one = fresh_slot([3] * 10).num_bytes
+    cache = PrefixCache(MODEL, one)
+    prefilled(cache, "a", [3] * 10)
+    used = finished(cache.prefill("a", [4] * 10))
+    prefilled(cache, "b", [5] * 10)
+    assert cache.slots("a") == [used]
+    assert cache.slots("b") == []
+    cache.release("a")
 
 
 def test_a_document_in_use_is_not_evicted():
@@ -155,8 +237,10 @@ def test_closing_a_prefill_keeps_the_chunks_that_are_done():
     assert_equal_slots(prefilled(cache, "a", tokens), fresh_slot(tokens))
 
 
-def test_a_forgotten_document_frees_its_bytes():
+def test_a_forgotten_document_frees_the_bytes_of_all_its_places():
     cache = PrefixCache(MODEL, 1 << 30)
-    prefilled(cache, "a", [3] * 10)
+    for place in range(3):
+        prefilled(cache, "a", [place] * 10)
     cache.forget("a")
     assert cache.num_bytes == 0
+    assert cache.documents == []

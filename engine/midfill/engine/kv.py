@@ -52,6 +52,15 @@ class KVSlot:
             del self.tokens[length:]
             self.last_hidden = None
 
+    def copy(self, other: "KVSlot", length: int) -> None:
+        """Holds the first `length` tokens of `other` in place of its own, in memory of its own."""
+        assert 0 <= length <= len(other.tokens)
+        self.trim(0)
+        self.reserve(length)
+        for mine, theirs in zip(self._keys + self._values, other._keys + other._values, strict=True):
+            mine[:, :length] = theirs[:, :length]
+        self.tokens, self.last_hidden = other.tokens[:length], None
+
     def reserve(self, length: int) -> None:
         """Makes room for `length` tokens in all."""
         if length <= self.capacity:
