@@ -15,8 +15,8 @@ from midfill.engine.scheduler import Scheduler
 from midfill.engine.scripted import Rule, ScriptedFiller
 from midfill.engine.service import Service
 from midfill.engine.wire import Ready
-from midfill.server.session import Shared
 from midfill.server.settings import Settings
+from midfill.server.shared import Shared
 from midfill.server.statistics import Statistics, read_events
 
 PATIENCE_S = 10.0

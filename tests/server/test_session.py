@@ -9,7 +9,8 @@ from tests.server.engine_here import EngineHere, engine_here, until
 
 from midfill.engine.scripted import Rule
 from midfill.server.document import Document, Place
-from midfill.server.session import Gap, Offer, Session
+from midfill.server.offers import Gap, Offer
+from midfill.server.session import Session
 from midfill.server.settings import Settings
 
 ANSWER = Rule(after="x = ", text="42")

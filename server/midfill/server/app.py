@@ -21,6 +21,7 @@ from pygls.uris import to_fs_path
 from midfill.engine.client import EngineClient, EngineState
 from midfill.engine.errors import MidfillError
 from midfill.server.document import Document
+from midfill.server.offers import Gap, Offer
 from midfill.server.progress import WorkDone
 from midfill.server.protocol import DID_PARTIALLY_ACCEPT, DID_SHOW, Protocol
 from midfill.server.selection import (
@@ -31,8 +32,9 @@ from midfill.server.selection import (
     fill_selection,
     read_arguments,
 )
-from midfill.server.session import Gap, Offer, Session, Shared
+from midfill.server.session import Session
 from midfill.server.settings import Settings, read_settings
+from midfill.server.shared import Shared
 from midfill.server.statistics import Statistics
 
 log = logging.getLogger(__name__)

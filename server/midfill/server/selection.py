@@ -8,7 +8,8 @@ from lsprotocol import types
 from midfill.engine.errors import MidfillError
 from midfill.engine.wire import Mode
 from midfill.server.ghost import ghost
-from midfill.server.session import Gap, Session
+from midfill.server.offers import Gap
+from midfill.server.session import Session
 
 FILL_SELECTION = "midfill.infillSelection"
 TITLES: dict[Mode, str] = {"fast": "Fill selection (fast)", "best": "Fill selection (best quality)"}

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -12,19 +11,18 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from lsprotocol import types
 
-from midfill.engine.client import EngineClient
 from midfill.engine.errors import RequestFailed
 from midfill.engine.wire import Infill, InfillRequest, Mode
-from midfill.server.context import Neighbours
 from midfill.server.decode import Decode
 from midfill.server.document import Document, Place
-from midfill.server.ghost import Ghost, Surroundings, ghost
-from midfill.server.ignored import Ignored
+from midfill.server.ghost import Surroundings, ghost
+from midfill.server.offers import Gap, Offer, goes_along, goes_on
 from midfill.server.quiet import Rhythm, reason_for_quiet
-from midfill.server.reuse import SITUATION_CHARS, Reuse, Situation, agrees, typed_since
+from midfill.server.reuse import SITUATION_CHARS, Situation, typed_since
 from midfill.server.secret_files import secret_pattern
 from midfill.server.settings import Settings
-from midfill.server.statistics import Kind, Source, Statistics
+from midfill.server.shared import Shared
+from midfill.server.statistics import Source
 
 log = logging.getLogger(__name__)
 
@@ -33,45 +31,10 @@ CLAIM_S = 0.25
 SURROUNDING_LINES = 64
 SNIPPET_CHARS = 2048
 """Of other files, in one prompt."""
-CLOSERS = frozenset(")]}\"'`")
 PAIRS = frozenset({"()", "[]", "{}", '""', "''", "``"})
 """What an editor inserts for the first of the two; the cursor stays between them."""
 SLIP_CHARS = 2
 """So much typed against an offer may be a slip of the fingers; more rejects it."""
-
-
-class Shared:
-    """What all sessions of one language server share."""
-
-    def __init__(self, engine: EngineClient, statistics: Statistics, roots: Sequence[Path]) -> None:
-        self.engine, self.statistics, self.roots = engine, statistics, roots
-        self.reuse = Reuse()
-        self.engine_ms: float | None = None
-        """What the last fill took in the engine, waiting apart."""
-        self.tell: Callable[[str], None] = log.warning
-        """Says something to the person, once."""
-        self.ids = count(1)
-        self.use(Settings())
-
-    def use(self, settings: Settings) -> None:
-        """Takes the settings over."""
-        self.settings = settings
-        self.ignored = Ignored(self.roots, settings.exclude)
-        self.neighbours = Neighbours(self.ignored)
-
-    def count(self, kind: Kind, language: str, source: Source | None = None, latency_ms: float | None = None) -> None:
-        """Notes for the statistics, if they are wanted."""
-        if self.settings.statistics:
-            self.statistics.record(kind, language, source=source, latency_ms=latency_ms)
-
-
-class Gap(NamedTuple):
-    """What is to be filled: from `start` to `end`, nothing between them for a cursor."""
-
-    start: Place
-    end: Place
-    typed: str = ""
-    """To be taken as standing before the gap: the selected entry of the editor's completion menu."""
 
 
 class _Question(NamedTuple):
@@ -82,20 +45,6 @@ class _Question(NamedTuple):
     automatic: bool
     turn: int
     num_edits: int
-
-
-class Offer(NamedTuple):
-    """A suggestion as it was given to the editor."""
-
-    id: int
-    gap: Gap
-    ghost: Ghost
-    situation: Situation
-    text: str
-    """The fill that the ghost was made from: what is to be inserted."""
-    source: Source
-    is_new: bool
-    """Whether it is another suggestion than the last, not what typing has left of that."""
 
 
 class Edit(NamedTuple):
@@ -192,7 +141,7 @@ class Session:
         if text is None or (automatic and self.shared.reuse.is_rejected(self.document.uri, situation, text)):
             return None
         suggestion = ghost(text, self.surroundings(gap), may_split=not automatic)
-        is_new = self.offer is None or not _goes_on(self.offer, situation, text)
+        is_new = self.offer is None or not goes_on(self.offer, situation, text)
         self.offer = suggestion and Offer(next(self.shared.ids), gap, suggestion, situation, text, source, is_new)
         return self.offer
 
@@ -322,7 +271,7 @@ class Session:
     def _notice_rejection(self, now: Situation) -> None:
         """Takes the offer for rejected once something else was typed in its place."""
         offer = self.offer
-        if offer is None or _goes_along(offer, now):
+        if offer is None or goes_along(offer, now):
             return
         typed = typed_since(offer.situation, now)
         if typed is not None and len(typed) <= SLIP_CHARS:
@@ -368,27 +317,12 @@ class Session:
         )
 
 
-def _goes_along(offer: Offer, now: Situation) -> bool:
-    """Whether what was typed agrees with the offer. An editor may have typed closers behind the cursor itself. Pure."""
-    while agrees(offer.text, offer.situation, now) is None:
-        if now.before[-1:] not in CLOSERS:
-            return False
-        now = Situation(now.before[:-1], now.before[-1] + now.after)
-    return True
-
-
 def _edit(start: Place | None, change: types.TextDocumentContentChangeEvent, document: Document) -> Edit | None:
     """Where a change leaves the cursor; None for one of the whole text, which nobody typed."""
     if start is None:
         return None
     typed = 1 if change.text in PAIRS else len(change.text)
     return Edit(document.place_at(document.offset(start) + typed), is_delete=not change.text)
-
-
-def _goes_on(offer: Offer, situation: Situation, text: str) -> bool:
-    """Whether `text` is what typing has left of the offer. Pure."""
-    typed = typed_since(offer.situation, situation)
-    return typed is not None and offer.text == typed + text
 
 
 def _bare(line: str) -> str:

@@ -1,0 +1,48 @@
+"""A gap to be filled, a suggestion for it as an editor gets it, and whether typing agrees with that."""
+
+from typing import NamedTuple
+
+from midfill.server.document import Place
+from midfill.server.ghost import Ghost
+from midfill.server.reuse import Situation, agrees, typed_since
+from midfill.server.statistics import Source
+
+CLOSERS = frozenset(")]}\"'`")
+
+
+class Gap(NamedTuple):
+    """What is to be filled: from `start` to `end`, nothing between them for a cursor."""
+
+    start: Place
+    end: Place
+    typed: str = ""
+    """To be taken as standing before the gap: the selected entry of the editor's completion menu."""
+
+
+class Offer(NamedTuple):
+    """A suggestion as it was given to the editor."""
+
+    id: int
+    gap: Gap
+    ghost: Ghost
+    situation: Situation
+    text: str
+    """The fill that the ghost was made from: what is to be inserted."""
+    source: Source
+    is_new: bool
+    """Whether it is another suggestion than the last, not what typing has left of that."""
+
+
+def goes_along(offer: Offer, now: Situation) -> bool:
+    """Whether what was typed agrees with the offer. An editor may have typed closers behind the cursor itself. Pure."""
+    while agrees(offer.text, offer.situation, now) is None:
+        if now.before[-1:] not in CLOSERS:
+            return False
+        now = Situation(now.before[:-1], now.before[-1] + now.after)
+    return True
+
+
+def goes_on(offer: Offer, situation: Situation, text: str) -> bool:
+    """Whether `text` is what typing has left of the offer. Pure."""
+    typed = typed_since(offer.situation, situation)
+    return typed is not None and offer.text == typed + text
