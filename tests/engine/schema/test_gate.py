@@ -1,4 +1,5 @@
 import json
+import socket
 import time
 from typing import Any
 
@@ -64,10 +65,23 @@ def test_references_lead_to_the_other_schemas():
     assert not gate({"$ref": other[0]}, others=((other[0] + "#", other[1]),)).is_valid("1")
 
 
+def test_what_is_not_there_is_never_fetched_and_accepts_everything():
+    """The listener hears of it if anything is."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        uri = f"http://127.0.0.1:{listener.getsockname()[1]}/never.json"
+        schema = gate({"properties": {"a": {"$ref": uri + "#/definitions/b~1c"}, "d": {"type": "null"}}})
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert schema.missing == {uri}
+    assert schema.is_valid('{"a": 1, "d": null}')
+    assert not schema.is_valid('{"a": 1, "d": 1}')
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        '{"$ref": "http://127.0.0.1:9/never.json"}',
+        '{"$ref": "#/definitions/missing"}',
         '{"type": "strange"}',
         '{"pattern": "("}',
         "[]",

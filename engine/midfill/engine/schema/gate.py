@@ -8,6 +8,7 @@ import jsonschema_rs
 
 from midfill.engine.errors import InputError
 from midfill.engine.schema.json_text import parse_json, without_comments
+from midfill.engine.schema.stand_ins import StandIns
 from midfill.engine.wire import Schema
 
 DRAFTS: dict[str, tuple[int, type[Any]]] = {
@@ -29,14 +30,18 @@ DRAFT_OF_URI = {
 class Gate:
     """Says of whole documents whether they hold to a schema, or without one whether they are JSON.
 
-    Nothing is fetched: what a schema refers to is among its `others`, or the schema is refused.
+    Nothing is fetched: what a schema refers to is among its `others`, or accepts everything and is in `missing`.
     """
 
     def __init__(self, schema: Schema | None, language: str | None = None) -> None:
         """Raises InputError for a schema that cannot be used."""
         self.schema = schema
         self.language = language
-        self._validator = None if schema is None else build_validator(schema, formats=False)
+        self.missing: frozenset[str] = frozenset()
+        """URIs of the schemas that it refers to and that are not there."""
+        self._validator = None
+        if schema is not None:
+            self._validator, self.missing = build_validator(schema, formats=False)
 
     def is_valid(self, text: str) -> bool:
         """Whether the document is JSON of its language, has no key twice, and validates."""
@@ -48,7 +53,7 @@ class Gate:
 
     @cached_property
     def _strict(self) -> Any:
-        return None if self.schema is None else build_validator(self.schema, formats=True)
+        return None if self.schema is None else build_validator(self.schema, formats=True)[0]
 
     def _passes(self, validator: Any, text: str) -> bool:
         try:
@@ -58,19 +63,21 @@ class Gate:
             return False
 
 
-def build_validator(schema: Schema, formats: bool) -> Any:
-    """The validator of a schema. Raises InputError for one that is no schema or refers to what is not there."""
+def build_validator(schema: Schema, formats: bool) -> tuple[Any, frozenset[str]]:
+    """The validator of a schema, and what it lacks. Raises InputError for one that is no schema."""
     try:
         contents = _named(parse_schema(schema.text))
-        default = schema.draft or "draft7"
         others = [(uri.removesuffix("#"), _named(parse_schema(text))) for uri, text in schema.others]
-        registry = jsonschema_rs.Registry(others, draft=DRAFTS[default][0])
-        _, validator = DRAFTS[draft_of(contents) or default]
-        return validator(
-            contents, registry=registry, offline=True, validate_formats=formats, base_uri=schema.uri or None
+        stand_ins = StandIns([contents, *(other for _, other in others)])
+        default = schema.draft or "draft7"
+        registry = jsonschema_rs.Registry(others, draft=DRAFTS[default][0], retriever=stand_ins)
+        build = DRAFTS[draft_of(contents) or default][1]
+        validator = build(
+            contents, registry=registry, retriever=stand_ins, validate_formats=formats, base_uri=schema.uri or None
         )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise InputError(schema.uri or "the schema", "one that a validator can use", _first_line(error)) from error
+    return validator, frozenset(stand_ins.missing)
 
 
 def parse_schema(text: str) -> Any:
