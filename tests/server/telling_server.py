@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from midfill.server.app import Server, make_server
+from midfill.server.app import make_server
+from midfill.server.connection import Server
 
 
 def text(ls: Server, params: Any) -> str:

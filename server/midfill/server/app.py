@@ -5,25 +5,22 @@
 import asyncio
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
-from pygls.lsp.server import LanguageServer
-from pygls.protocol import default_converter
 from pygls.uris import to_fs_path
 
 from midfill.engine.client import EngineClient, EngineState
 from midfill.engine.errors import MidfillError
+from midfill.server.connection import Server
 from midfill.server.document import Document
 from midfill.server.offers import Gap, Offer
 from midfill.server.progress import WorkDone
-from midfill.server.protocol import DID_PARTIALLY_ACCEPT, DID_SHOW, Protocol
+from midfill.server.protocol import DID_PARTIALLY_ACCEPT, DID_SHOW
 from midfill.server.selection import (
     FILL_SELECTION,
     TITLES,
@@ -41,58 +38,7 @@ log = logging.getLogger(__name__)
 
 ACCEPTED = "midfill.accepted"
 REJECTED = "midfill.rejected"
-STATUS = "midfill/status"
 REMEMBERED_OFFERS = 256
-
-
-class Server(LanguageServer):
-    """The state of one editor's connection."""
-
-    shared: Shared
-
-    def __init__(self, engine_arguments: Sequence[str]) -> None:
-        super().__init__("midfill", version("midfill"), protocol_cls=Protocol, converter_factory=default_converter)
-        self.engine_arguments = tuple(engine_arguments)
-        self.sessions: dict[str, Session] = {}
-        self.offers: OrderedDict[int, tuple[Session, Offer]] = OrderedDict()
-        self.loading: WorkDone | None = None
-        self.told: set[str] = set()
-        self.untold: list[str] = []
-        """Complaints from before the client could be spoken to."""
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def report_server_error(self, error: Exception, source: Any) -> None:
-        """To the log. Never a pop-up, as pygls' own would be."""
-        log.error("%s: %s", source.__name__, type(error).__name__, exc_info=error)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work` beside the handlers."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def tell_status(self) -> None:
-        """Tells the editor's status bar how the engine is."""
-        state = self.shared.engine.state
-        status = {
-            "phase": state.phase if self.shared.settings.enabled else "paused",
-            "model": state.model,
-            "device": state.device,
-            "message": state.message,
-            "latencyMs": self.shared.engine_ms,
-        }
-        self.protocol.notify(STATUS, status)
-
-    def complain(self, complaints: Sequence[str]) -> None:
-        """Says all that was not said before, in one message."""
-        fresh = [complaint for complaint in complaints if complaint not in self.told]
-        self.told.update(fresh)
-        if fresh:
-            self.say("; ".join(fresh), types.MessageType.Warning)
-
-    def say(self, message: str, kind: types.MessageType) -> None:
-        """A message to the person."""
-        self.window_show_message(types.ShowMessageParams(kind, f"midfill: {message}"))
 
 
 # The connection
