@@ -271,15 +271,24 @@ def test_the_newest_that_somebody_waits_for_is_chosen() -> None:
 
 @pytest.mark.parametrize("speculative", [False, True])
 def test_one_that_waited_long_goes_before_newer_ones(speculative: bool) -> None:
-    jobs = [job(waited_s=PATIENCE_S + 1), job(waited_s=PATIENCE_S + 2, speculative=speculative), job()]
+    waits = [PATIENCE_S + 1, PATIENCE_S + 2, 0]
+    jobs = [job(waited_s=waited_s, speculative=speculative) for waited_s in waits]
     assert choose(jobs, 100.0) is jobs[1]
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.booleans()), min_size=1, max_size=9))
-def test_nothing_starves(waits: list[tuple[float, bool]]) -> None:
-    """Whatever waits, and however many newer ones come with every step: each gets a step in the end."""
+def test_a_guess_never_precedes_what_somebody_waits_for(waits: list[tuple[float, bool]]) -> None:
     jobs = [job(waited_s=wait, speculative=speculative) for wait, speculative in waits]
-    old, now = set(map(id, jobs)), 100.0
+    chosen = choose(jobs, 100.0)
+    assert chosen is not None
+    assert chosen.speculative == all(job.speculative for job in jobs)
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.booleans()), min_size=1, max_size=9))
+def test_nothing_that_somebody_waits_for_starves(waits: list[tuple[float, bool]]) -> None:
+    """However many newer ones come with every step: each gets a step in the end."""
+    jobs = [job(waited_s=wait, speculative=speculative) for wait, speculative in waits]
+    old, now = {id(job) for job in jobs if not job.speculative}, 100.0
     for _ in range(100):
         jobs.append(Job(Asker().request, Asker(), False, arrived=now, waits_since=now))
         now += 0.3
@@ -288,6 +297,54 @@ def test_nothing_starves(waits: list[tuple[float, bool]]) -> None:
         chosen.waits_since = now
         old.discard(id(chosen))
     assert not old
+
+
+def test_a_guess_that_was_right_is_gone_on_with() -> None:
+    async def scenario() -> None:
+        filler = Watched()
+        async with bench(filler) as on:
+            guess = on.submit(Asker(speculative=True))
+            await on.turns(2)
+            asker = on.submit(Asker())
+            assert guess.end == "superseded"
+            assert (guess.drafts, asker.drafts) == (["a", "ab"], ["ab"])
+            await on.drain()
+            assert asker.drafts == ["ab", "abc", "abcd"]
+            assert asker.answer == "abcd"
+            assert len(filler.steps) == 5
+            assert on.scheduler.tally.latency_ms(0.5) is not None
+
+    asyncio.run(scenario())
+
+
+def test_a_guess_that_was_right_precedes_other_guesses_and_older_requests() -> None:
+    async def scenario() -> None:
+        filler = Watched()
+        async with bench(filler) as on:
+            on.submit(Asker("guess", speculative=True))
+            await on.turns(1)
+            on.submit(Asker("older"))
+            on.submit(Asker("other", speculative=True))
+            on.submit(Asker("guess"))
+            await on.drain()
+            assert filler.steps == ["guess"] * 5 + ["older"] * 5 + ["other"] * 5
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("prefix", "speculative"), [("other", False), ("", True)])
+def test_a_guess_that_was_wrong_or_is_guessed_again_begins_anew(prefix: str, speculative: bool) -> None:
+    async def scenario() -> None:
+        filler = Watched()
+        async with bench(filler) as on:
+            guess = on.submit(Asker(speculative=True))
+            await on.turns(2)
+            asker = on.submit(Asker(prefix=prefix, speculative=speculative))
+            await on.drain()
+            assert (guess.end, asker.answer) == ("superseded", "abcd")
+            assert len(filler.steps) == 8
+
+    asyncio.run(scenario())
 
 
 def test_of_too_many_the_oldest_guess_goes_then_the_oldest() -> None:

@@ -19,7 +19,7 @@ from midfill.engine.wire import Infill, InfillRequest
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0
-"""A request that waited so long for a step goes next, whatever else came."""
+"""A request that waited so long for a step goes next, whatever newer ones came; a speculative one waits for all."""
 
 T = TypeVar("T")
 Why = Literal["cancelled", "superseded", "busy", "stopping"]
@@ -107,12 +107,19 @@ class Scheduler:
         return len(self._jobs) + len(self._let_go)
 
     def submit(self, request: InfillRequest, listener: Listener, *, speculative: bool = False) -> None:
-        """Takes a request; the older one of its document is let go. Before `run`, requests wait."""
+        """Takes a request; the older one of its document is let go, or gone on with if it guessed this one right.
+
+        Before `run`, requests wait.
+        """
         if self._stopping:
             listener.on_dropped("stopping")
             return
         self._forgotten.discard(request.document)
-        for older in [job for job in self._jobs if job.request.document == request.document]:
+        older = next((job for job in self._jobs if job.request.document == request.document), None)
+        if older is not None and older.speculative and not speculative and older.request == request:
+            self._hand_over(older, listener)
+            return
+        if older is not None:
             self._drop(older, "superseded")
         now = time.monotonic()
         self._jobs.append(Job(request, listener, speculative, now, now))
@@ -151,6 +158,18 @@ class Scheduler:
                 return
             else:
                 await self._wake.wait()
+
+    def _hand_over(self, guess: Job, listener: Listener) -> None:
+        """Makes a speculative job that of a `listener` who waits for it, and who is told its text so far."""
+        guessed_by, guess.listener, guess.speculative = guess.listener, listener, False
+        guess.arrived = guess.waits_since = time.monotonic()
+        self._jobs.remove(guess)
+        self._jobs.append(guess)
+        self.tally.dropped += 1
+        guessed_by.on_dropped("superseded")
+        if guess.text:
+            listener.on_draft(guess.text)
+        self._wake.set()
 
     def _drop(self, job: Job, why: Why) -> None:
         self._jobs.remove(job)
@@ -210,16 +229,16 @@ class Scheduler:
 
 
 def choose(jobs: Sequence[Job], now: float) -> Job | None:
-    """Whose step is next, of `jobs` in order of arrival: the newest that is not speculative, else the newest.
+    """Whose step is next, of `jobs` in order of arrival: the newest that is not speculative, else the newest. Pure.
 
-    One that has waited for `PATIENCE_S` goes before them, the longest waiting first. Pure.
+    One that has waited for `PATIENCE_S` goes before newer ones, the longest waiting first; a speculative one never
+    before one that is not.
     """
-    if not jobs:
+    eligible = [job for job in jobs if not job.speculative] or jobs
+    if not eligible:
         return None
-    most_patient = min(jobs, key=lambda job: job.waits_since)
-    if now - most_patient.waits_since > PATIENCE_S:
-        return most_patient
-    return next((job for job in reversed(jobs) if not job.speculative), jobs[-1])
+    most_patient = min(eligible, key=lambda job: job.waits_since)
+    return most_patient if now - most_patient.waits_since > PATIENCE_S else eligible[-1]
 
 
 # What follows runs where `Step` runs it.
