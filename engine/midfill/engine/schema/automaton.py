@@ -1,0 +1,535 @@
+"""A byte automaton of the JSON texts that a schema accepts; its states are ints, made when they are first reached.
+
+A state is all that what follows depends on: where in JSON's grammar the text stands, and for each open container the
+schemas that judge it, which of them have failed, and the keys that it has. Keys may come in any order, each once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from midfill.engine.common_prefix import common_prefix
+from midfill.engine.schema.constraint import DEAD
+from midfill.engine.schema.nodes import Kind
+from midfill.engine.schema.place import Keys, Place, Places
+from midfill.engine.schema.string_bytes import read_byte
+
+SPACE = frozenset(b" \t\r\n")
+WORDS: dict[int, tuple[bytes, bool | None]] = {
+    ord("t"): (b"true", True),
+    ord("f"): (b"false", False),
+    ord("n"): (b"null", None),
+}
+TRAIL_BYTES = 512
+TOP = 0
+"""The number of the frame around the document's one value."""
+
+
+class Frame(NamedTuple):
+    """An open container."""
+
+    place: Place
+    failed: int
+    """Nodes of the place that are false."""
+    parent: int
+    owners: tuple[int, ...] = ()
+    """Of the part that is being written: see `Part`."""
+    counted: tuple[int, ...] = ()
+
+
+class ObjectFrame(NamedTuple):
+    """An open object."""
+
+    frame: Frame
+    keys: Keys = frozenset()
+
+
+class ArrayFrame(NamedTuple):
+    """An open array."""
+
+    frame: Frame
+    length: int = 0
+    """As far as it matters."""
+    counts: tuple[int, ...] = ()
+    """How often `contains` held, for each of the place's `counters`, as far as it matters."""
+
+
+class Value(NamedTuple):
+    """A value comes next."""
+
+    place: Place
+    parent: int
+
+
+class Item(NamedTuple):
+    """An item comes next, or, where it `may_end`, the end of the array."""
+
+    may_end: bool
+    parent: int
+
+
+class Key(NamedTuple):
+    """A key comes next, or, where it `may_end`, the end of the object."""
+
+    may_end: bool
+    parent: int
+
+
+class InKey(NamedTuple):
+    """Inside a key."""
+
+    text: str
+    partial: bytes
+    parent: int
+
+
+class Colon(NamedTuple):
+    """After a key."""
+
+    place: Place
+    parent: int
+
+
+class InString(NamedTuple):
+    """Inside a string value."""
+
+    place: Place
+    checked: int
+    """State of the place's text rules."""
+    partial: bytes
+    parent: int
+
+
+class InNumber(NamedTuple):
+    """Inside a number, or behind it."""
+
+    place: Place
+    checked: int
+    parent: int
+
+
+class InWord(NamedTuple):
+    """Inside true, false or null."""
+
+    place: Place
+    word: bytes
+    read: int
+    parent: int
+
+
+class After(NamedTuple):
+    """After a value."""
+
+    parent: int
+
+
+class Comment(NamedTuple):
+    """Inside a comment, of which `opened` was read last; it ends at the state `back`."""
+
+    opened: bytes
+    back: int
+
+
+State = Value | Item | Key | InKey | Colon | InString | InNumber | InWord | After | Comment
+Open = ObjectFrame | ArrayFrame
+
+
+class Automaton:
+    """States and steps of one schema. Steps are remembered."""
+
+    def __init__(self, places: Places, *, has_comments: bool = False) -> None:
+        self.places, self.has_comments = places, has_comments
+        self.states: list[State | None] = [None]
+        self.frames: list[Open | None] = [None]
+        # Tuples of two classes can be equal: the class is a part of the key.
+        self._numbers: dict[tuple[type, State], int] = {}
+        self._frame_numbers: dict[tuple[type, Open], int] = {}
+        self._doomed: dict[tuple[int, int], bool] = {}
+        self._rows: list[dict[int, int]] = [{}]
+        self._forgiving_rows: list[dict[int, int]] = [{}]
+        self._forgives = False
+        self.start = self._state(Value(places.root, TOP))
+        self._trail_of = b""
+        self._trail = [(0, self.start)]
+
+    def step(self, state: int, byte: int) -> int:
+        """The state after one more byte."""
+        row = self._rows[state]
+        after = row.get(byte)
+        if after is None:
+            after = row[byte] = self._next(state, byte)
+        return after
+
+    def run(self, state: int, text: bytes) -> int:
+        """The state after `text`."""
+        rows = self._rows
+        for byte in text:
+            after = rows[state].get(byte)
+            state = self.step(state, byte) if after is None else after
+            if state == DEAD:
+                return DEAD
+        return state
+
+    def run_forgiving(self, state: int, text: bytes) -> int:
+        """The state after a text that is JSON but may break the schema: what is wrong counts as right."""
+        for byte in text:
+            row = self._forgiving_rows[state]
+            if byte not in row:
+                self._forgives = True
+                try:
+                    row[byte] = self._next(state, byte)
+                finally:
+                    self._forgives = False
+            state = row[byte]
+            if state == DEAD:
+                return DEAD
+        return state
+
+    def after(self, text: bytes) -> int:
+        """The state after a document's first bytes; what they share with the last text asked for is not read again."""
+        shared = common_prefix(self._trail_of, text)
+        while self._trail[-1][0] > shared:
+            self._trail.pop()
+        self._trail_of = text
+        place, state = self._trail[-1]
+        for start in range(place, len(text), TRAIL_BYTES):
+            state = self.run(state, text[start : start + TRAIL_BYTES])
+            if state == DEAD:
+                return DEAD
+            if start + TRAIL_BYTES <= len(text):
+                self._trail.append((start + TRAIL_BYTES, state))
+        return state
+
+    def accepts(self, state: int) -> bool:
+        """Whether the text may end here."""
+        at = self.states[state]
+        if isinstance(at, InNumber) and at.parent == TOP:
+            at = self.states[self._end_number(at)]
+        if isinstance(at, Comment) and at.opened == b"//":
+            return self.accepts(at.back)
+        return isinstance(at, After) and at.parent == TOP
+
+    def depth(self, state: int) -> int:
+        """How many containers are open."""
+        at = self.states[state]
+        while isinstance(at, Comment):
+            at = self.states[at.back]
+        depth, number = 0, TOP if at is None else at.parent
+        while number != TOP:
+            depth, number = depth + 1, self.frame(number).frame.parent
+        return depth
+
+    def frame(self, number: int) -> Open:
+        """An open container."""
+        frame = self.frames[number]
+        assert frame is not None
+        return frame
+
+    # States.
+
+    def _state(self, state: State) -> int:
+        key = (state.__class__, state)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.states)
+            self.states.append(state)
+            self._rows.append({})
+            self._forgiving_rows.append({})
+        return number
+
+    def _opened(self, frame: Open) -> int:
+        key = (frame.__class__, frame)
+        number = self._frame_numbers.get(key)
+        if number is None:
+            number = self._frame_numbers[key] = len(self.frames)
+            self.frames.append(frame)
+        return number
+
+    def _next(self, state: int, byte: int) -> int:
+        at = self.states[state]
+        if isinstance(at, InString):
+            return self._in_string(at, byte)
+        if isinstance(at, InKey):
+            return self._in_key(at, byte)
+        if isinstance(at, InNumber):
+            return self._in_number(at, byte)
+        if isinstance(at, InWord):
+            return self._in_word(at, byte)
+        if isinstance(at, Comment):
+            return self._in_comment(at, byte)
+        if byte in SPACE:
+            return state
+        if byte == ord("/") and self.has_comments:
+            return self._state(Comment(b"/", state))
+        return self._structure(at, byte)
+
+    def _structure(self, at: State | None, byte: int) -> int:
+        if isinstance(at, Value):
+            return self._begin(at.place, byte, at.parent)
+        if isinstance(at, Item):
+            return self._end_array(at.parent) if at.may_end and byte == ord("]") else self._begin_item(at.parent, byte)
+        if isinstance(at, Key):
+            if at.may_end and byte == ord("}"):
+                return self._end_object(at.parent)
+            return (
+                self._state(InKey("", b"", at.parent)) if byte == ord('"') and self._key_may_be(at.parent, "") else DEAD
+            )
+        if isinstance(at, Colon):
+            return self._state(Value(at.place, at.parent)) if byte == ord(":") else DEAD
+        return self._after(at.parent, byte) if isinstance(at, After) and at.parent != TOP else DEAD
+
+    def _after(self, parent: int, byte: int) -> int:
+        """A comma or the container's end."""
+        frame = self.frame(parent)
+        if isinstance(frame, ObjectFrame):
+            if byte == ord("}"):
+                return self._end_object(parent)
+            can = byte == ord(",") and (self.has_comments or self._key_may_be(parent, ""))
+            return self._state(Key(self.has_comments, parent)) if can else DEAD
+        if byte == ord("]"):
+            return self._end_array(parent)
+        can = byte == ord(",") and (self.has_comments or self.item(parent) is not None)
+        return self._state(Item(self.has_comments, parent)) if can else DEAD
+
+    def _in_comment(self, at: Comment, byte: int) -> int:
+        if at.opened == b"/":
+            return self._state(Comment(b"/" + bytes([byte]), at.back)) if byte in b"/*" else DEAD
+        if at.opened == b"//":
+            return at.back if byte in b"\r\n" else self._state(at)
+        if at.opened == b"/**" and byte == ord("/"):
+            return at.back
+        return self._state(Comment(b"/**" if byte == ord("*") else b"/*", at.back))
+
+    # Values.
+
+    def _begin(self, place: Place, byte: int, parent: int) -> int:
+        """The first byte of a value."""
+        if byte == ord('"'):
+            checked = 0 if place.texts is None else place.texts.checker.start
+            failed = place.wrong["string"] | (0 if place.texts is None else place.texts.failed(checked))
+            kept = self._unless_lost(place, failed, "string", parent)
+            return (
+                DEAD if kept is None else self._state(InString(kept, 0 if kept.texts is None else checked, b"", parent))
+            )
+        if byte == ord("{"):
+            return self._begin_object(place, parent)
+        if byte == ord("["):
+            return self._begin_array(place, parent)
+        if byte in WORDS:
+            word, value = WORDS[byte]
+            kept = self._unless_lost(place, place.constant(value), "null" if value is None else "boolean", parent)
+            return DEAD if kept is None else self._state(InWord(kept, word, 1, parent))
+        kept = self._unless_lost(place, place.wrong["number"], "number", parent)
+        return DEAD if kept is None else self._in_number(InNumber(kept, kept.numbers.checker.start, parent), byte)
+
+    def _unless_lost(self, place: Place, failed: int, kind: Kind, parent: int) -> Place | None:
+        """The place, if a value may be right of which these nodes are false; where all is forgiven, one without rules."""
+        if not self._is_lost(place, failed, kind, frozenset(), parent):
+            return place
+        return self.places.anything if self._forgives else None
+
+    def _is_lost(self, place: Place, failed: int, kind: Kind, keys: Keys, parent: int) -> bool:
+        """Whether the document is, when these nodes of a value in it are false."""
+        if not failed:
+            return False
+        false = place.false_roots(place.hopes(failed, kind, keys))
+        return bool(false) and self._is_doomed(parent, false)
+
+    def _is_doomed(self, number: int, false: int) -> bool:
+        """Whether the document is, when these roots of a part of that container are false."""
+        if number == TOP:
+            return True
+        key = (number, false)
+        if key not in self._doomed:
+            opened = self.frame(number)
+            frame = opened.frame
+            failed = frame.failed | _owners(frame.owners, false)
+            kind: Kind = "object" if isinstance(opened, ObjectFrame) else "array"
+            keys = opened.keys if isinstance(opened, ObjectFrame) else frozenset[str]()
+            self._doomed[key] = failed != frame.failed and self._is_lost(frame.place, failed, kind, keys, frame.parent)
+        return self._doomed[key]
+
+    def _ended(self, place: Place, failed: int, kind: Kind, parent: int, keys: Keys = frozenset()) -> int:
+        """The state after a value of which these nodes are false by themselves."""
+        true = place.truths(failed, kind, keys)
+        false = place.false_roots(true)
+        if false and self._is_doomed(parent, false):
+            if not self._forgives:
+                return DEAD
+            false = 0
+        if parent == TOP:
+            return self._state(After(TOP))
+        opened = self.frame(parent)
+        frame = opened.frame
+        done = frame._replace(failed=frame.failed | _owners(frame.owners, false), owners=(), counted=())
+        if isinstance(opened, ObjectFrame):
+            return self._state(After(self._opened(opened._replace(frame=done))))
+        counts = _counted(frame, opened.counts, false)
+        return self._state(After(self._opened(opened._replace(frame=done, counts=counts))))
+
+    def _in_string(self, at: InString, byte: int) -> int:
+        texts = at.place.texts
+        if byte == ord('"') and not at.partial:
+            failed = at.place.wrong["string"] | (0 if texts is None else texts.unmet(at.checked))
+            return self._ended(at.place, failed, "string", at.parent)
+        read = read_byte(at.partial, byte)
+        if read is None:
+            return DEAD
+        if isinstance(read, bytes):
+            return self._state(at._replace(partial=read))
+        if texts is None:
+            return self._state(at._replace(partial=b""))
+        checked = texts.checker.step(at.checked, read)
+        failed = texts.failed(checked)
+        if (
+            failed
+            and not self._forgives
+            and self._is_lost(at.place, failed | at.place.wrong["string"], "string", frozenset(), at.parent)
+        ):
+            return DEAD
+        return self._state(at._replace(checked=checked, partial=b""))
+
+    def _in_number(self, at: InNumber, byte: int) -> int:
+        numbers = at.place.numbers
+        checked = numbers.checker.step(at.checked, byte)
+        if checked == DEAD:
+            after = self._end_number(at)
+            return DEAD if after == DEAD else self._next(after, byte)
+        failed = numbers.failed(checked)
+        if (
+            failed
+            and not self._forgives
+            and self._is_lost(at.place, failed | at.place.wrong["number"], "number", frozenset(), at.parent)
+        ):
+            return DEAD
+        return self._state(at._replace(checked=checked))
+
+    def _end_number(self, at: InNumber) -> int:
+        numbers = at.place.numbers
+        if not numbers.checker.is_complete(at.checked):
+            return DEAD
+        return self._ended(at.place, numbers.unmet(at.checked) | at.place.wrong["number"], "number", at.parent)
+
+    def _in_word(self, at: InWord, byte: int) -> int:
+        if byte != at.word[at.read]:
+            return DEAD
+        if at.read + 1 < len(at.word):
+            return self._state(at._replace(read=at.read + 1))
+        value = dict(WORDS.values())[at.word]
+        return self._ended(at.place, at.place.constant(value), "null" if value is None else "boolean", at.parent)
+
+    # Objects.
+
+    def _begin_object(self, place: Place, parent: int) -> int:
+        kept = self._unless_lost(place, place.wrong["object"], "object", parent)
+        if kept is None:
+            return DEAD
+        return self._state(Key(True, self._opened(ObjectFrame(Frame(kept, kept.wrong["object"], parent)))))
+
+    def _in_key(self, at: InKey, byte: int) -> int:
+        if byte == ord('"') and not at.partial:
+            return self._end_key(at.text, at.parent)
+        read = read_byte(at.partial, byte)
+        if read is None:
+            return DEAD
+        if isinstance(read, bytes):
+            return self._state(at._replace(partial=read))
+        text = at.text + read
+        return self._state(InKey(text, b"", at.parent)) if self._key_may_be(at.parent, text) else DEAD
+
+    def _key_may_be(self, parent: int, start: str) -> bool:
+        """Whether there may be one more key that begins with `start`."""
+        opened = self.frame(parent)
+        assert isinstance(opened, ObjectFrame)
+        if self._forgives:
+            return True
+        frame, place = opened.frame, opened.frame.place
+        failed = frame.failed | place.too_many_keys(len(opened.keys) + 1) | place.names_refused(start, frame.failed)
+        if self._is_lost(place, failed, "object", opened.keys, frame.parent):
+            return False
+        if not self._is_lost(place, failed | place.refuses_new_keys(failed), "object", opened.keys, frame.parent):
+            return True
+        if place.may_match(start, failed):
+            return True
+        return any(key.startswith(start) and key not in opened.keys for key in place.known_keys(failed))
+
+    def _end_key(self, key: str, parent: int) -> int:
+        opened = self.frame(parent)
+        assert isinstance(opened, ObjectFrame)
+        if key in opened.keys:
+            return DEAD
+        frame = opened.frame
+        part = frame.place.at_key(key, frame.failed)
+        failed = frame.failed | part.failed | frame.place.too_many_keys(len(opened.keys) + 1)
+        keys = opened.keys | {key}
+        if not self._is_lost(frame.place, failed, "object", keys, frame.parent):
+            now = frame._replace(failed=failed, owners=part.owners)
+            return self._state(Colon(part.place, self._opened(ObjectFrame(now, keys))))
+        if not self._forgives:
+            return DEAD
+        return self._state(Colon(self.places.anything, self._opened(ObjectFrame(frame, keys))))
+
+    def _end_object(self, number: int) -> int:
+        opened = self.frame(number)
+        assert isinstance(opened, ObjectFrame)
+        frame = opened.frame
+        failed = frame.place.ends_object(frame.failed, opened.keys)
+        return self._ended(frame.place, failed, "object", frame.parent, opened.keys)
+
+    # Arrays.
+
+    def _begin_array(self, place: Place, parent: int) -> int:
+        kept = self._unless_lost(place, place.wrong["array"], "array", parent)
+        if kept is None:
+            return DEAD
+        frame = Frame(kept, kept.wrong["array"], parent)
+        return self._state(Item(True, self._opened(ArrayFrame(frame, counts=(0,) * len(kept.counters)))))
+
+    def item(self, number: int) -> tuple[Place, int] | None:
+        """The place of one more item, and the array's frame around it; None if there can be none."""
+        opened = self.frame(number)
+        assert isinstance(opened, ArrayFrame)
+        frame = opened.frame
+        part = frame.place.at_index(opened.length, frame.failed)
+        failed = frame.failed | part.failed
+        length = min(opened.length + 1, frame.place.watched_items + 1)
+        if not self._is_lost(frame.place, failed, "array", frozenset(), frame.parent):
+            now = frame._replace(failed=failed, owners=part.owners, counted=part.counted)
+            return part.place, self._opened(opened._replace(frame=now, length=length))
+        if not self._forgives:
+            return None
+        return self.places.anything, self._opened(opened._replace(length=length))
+
+    def _begin_item(self, number: int, byte: int) -> int:
+        item = self.item(number)
+        return DEAD if item is None else self._begin(item[0], byte, item[1])
+
+    def _end_array(self, number: int) -> int:
+        opened = self.frame(number)
+        assert isinstance(opened, ArrayFrame)
+        frame = opened.frame
+        failed = frame.place.ends_array(frame.failed, opened.length, opened.counts)
+        return self._ended(frame.place, failed, "array", frame.parent)
+
+
+def _owners(owners: tuple[int, ...], false: int) -> int:
+    """The nodes that are false when these roots of a part are."""
+    union = 0
+    for index, mask in enumerate(owners):
+        if false >> index & 1:
+            union |= mask
+    return union
+
+
+def _counted(frame: Frame, counts: tuple[int, ...], false: int) -> tuple[int, ...]:
+    """The counts after an item of which these roots are false, no higher than it matters."""
+    if not frame.counted:
+        return counts
+    held = 0
+    for index, mask in enumerate(frame.counted):
+        if not false >> index & 1:
+            held |= mask
+    nodes = frame.place.nodes
+    limits = (max(nodes[index].least_contains, (nodes[index].most_contains or 0) + 1) for index in frame.place.counters)
+    counters = zip(frame.place.counters, counts, limits, strict=True)
+    return tuple(min(count + (held >> index & 1), limit) for index, count, limit in counters)

@@ -1,0 +1,191 @@
+"""A hole in a JSON document: what may stand in it, given all that stands before and after."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from midfill.engine.schema.automaton import Automaton, InKey, InString
+from midfill.engine.schema.constraint import DEAD
+from midfill.engine.schema.moves import Move, cheapest, moves
+from midfill.engine.schema.style import style_of
+
+MOST_CONTINUATIONS = 64
+SPACE = b" \t\r\n"
+
+
+class Effort(NamedTuple):
+    """How many states a search for a completion looks at."""
+
+    start: int = 1500
+    elsewhere: int = 150
+
+
+class Gap:
+    """The constraint of a fill between `prefix` and `suffix`.
+
+    `holds` tells how much of the document a fill can be held to: "all" of it; where the document is broken elsewhere,
+    only its "grammar", with no new error before the next comma or bracket; where even that is broken, what is "near".
+    """
+
+    def __init__(self, automaton: Automaton, prefix: str, suffix: str, effort: Effort | None = None) -> None:
+        self.automaton, self._effort = automaton, effort or Effort()
+        before = prefix.encode(errors="replace")
+        self._suffix = suffix.encode(errors="replace")
+        self._style = style_of(prefix[-8192:] + suffix[:8192])
+        self._is_spaced = before[-1:] in SPACE and bool(before)
+        self._moves: dict[int, list[Move]] = {}
+        self._pieces = _pieces(self._suffix)
+        self._exits: dict[int, bool] = {}
+        self._ends: dict[tuple[bool, int, int], bool] = {}
+        self._completions: dict[int, bytes | None] = {}
+        self.holds = "all"
+        self.start = automaton.after(before)
+        if self.start == DEAD:
+            self.holds = "grammar"
+            self.start = automaton.run_forgiving(automaton.start, before)
+        while self.start != DEAD and self.completion(self.start) is None and self.holds != "near":
+            self.holds = "grammar" if self.holds == "all" else "near"
+            self._exits.clear()
+            self._completions.clear()
+
+    def step(self, state: int, byte: int) -> int:
+        """The state after one more byte."""
+        return self.automaton.step(state, byte)
+
+    def is_exit(self, state: int) -> bool:
+        """Whether the hole may end here."""
+        if state not in self._exits:
+            self._exits[state] = state != DEAD and self._leads_out(state)
+        return self._exits[state]
+
+    def _leads_out(self, state: int) -> bool:
+        if self.holds == "all":
+            return self._has_depth(state) and self._ends_well(state)
+        is_near = self.automaton.run(state, self._nearest()) != DEAD
+        if self.holds == "near" or not is_near:
+            return is_near
+        return self.automaton.accepts(self.automaton.run_forgiving(state, self._suffix))
+
+    def _nearest(self) -> bytes:
+        """The suffix up to the next comma or bracket, which is where an error before it must have shown."""
+        length = next((place for place, byte in enumerate(self._suffix) if byte in b",]}"), len(self._suffix) - 1)
+        return self._suffix[: length + 1]
+
+    def _has_depth(self, state: int) -> bool:
+        """Whether as many containers are open as the suffix closes; where comments may be, that cannot be counted."""
+        if self.automaton.has_comments:
+            return True
+        at = self.automaton.states[state]
+        wanted = self._pieces.depth_inside if isinstance(at, InString | InKey) else self._pieces.depth_outside
+        return wanted == self.automaton.depth(state)
+
+    def _ends_well(self, state: int) -> bool:
+        """Whether the document is right if it goes on from `state` with the suffix.
+
+        Remembered where an enclosing container ends: what stood in it makes little difference from there on.
+        """
+        is_inside = isinstance(self.automaton.states[state], InString | InKey)
+        pieces = self._pieces.inside if is_inside else self._pieces.outside
+        path: list[tuple[bool, int, int]] = []
+        for number, piece in enumerate(pieces):
+            if state == DEAD or (is_inside, number, state) in self._ends:
+                break
+            path.append((is_inside, number, state))
+            state = self.automaton.run(state, piece)
+        ends = self._ends.get((is_inside, len(path), state))
+        ends = state != DEAD and self.automaton.accepts(state) if ends is None else ends
+        self._ends.update(dict.fromkeys(path, ends))
+        return ends
+
+    def continuations(self, state: int) -> Sequence[bytes]:
+        """Texts that may well come next."""
+        return cheapest(self._moves_from(state), MOST_CONTINUATIONS)
+
+    def _moves_from(self, state: int) -> list[Move]:
+        if state not in self._moves:
+            found = moves(self.automaton, state, self._style, self._suffix)
+            if state == self.start and self._is_spaced:  # the white space is there already
+                found = [
+                    Move(text, cost) for move in found for text, cost in [(move.text.lstrip(SPACE), move.cost)] if text
+                ]
+            self._moves[state] = found
+        return self._moves[state]
+
+    def completion(self, state: int) -> bytes | None:
+        """A short text from here to an exit, the cheapest that a bounded search finds."""
+        if state not in self._completions:
+            self._completions[state] = None
+            self._search(state, self._effort.start if state == self.start else self._effort.elsewhere)
+        return self._completions[state]
+
+    def _search(self, start: int, effort: int) -> None:
+        """Looks for an exit, cheapest texts first, and remembers what was found for all states on the way there."""
+        order = itertools.count()
+        waiting: list[tuple[int, int, int]] = [(0, next(order), start)]
+        came: dict[int, tuple[int, bytes]] = {}
+        costs = {start: 0}
+        done: set[int] = set()
+        while waiting and len(done) < effort:
+            cost, _, state = heapq.heappop(waiting)
+            if state in done:
+                continue
+            done.add(state)
+            known = self._completions.get(state)
+            if known is not None or self.is_exit(state):
+                self._remember(state, known or b"", came)
+                return
+            for move in self._moves_from(state):
+                after, total = self.automaton.run(state, move.text), cost + move.cost
+                if after not in done and total < costs.get(after, total + 1):
+                    costs[after] = total
+                    came[after] = (state, move.text)
+                    heapq.heappush(waiting, (total, next(order), after))
+
+    def _remember(self, state: int, text: bytes, came: dict[int, tuple[int, bytes]]) -> None:
+        self._completions[state] = text
+        while state in came:
+            state, step = came[state]
+            text = step + text
+            self._completions[state] = text
+
+
+class _Pieces(NamedTuple):
+    """A suffix cut behind each bracket that closes a container which was open before it.
+
+    Once as if the suffix began outside of a string, once as if within one.
+    """
+
+    outside: list[bytes]
+    inside: list[bytes]
+    depth_outside: int
+    """Containers that it closes and does not open."""
+    depth_inside: int
+
+
+def _pieces(suffix: bytes) -> _Pieces:
+    outside, inside = _cut(suffix, is_string=False), _cut(suffix, is_string=True)
+    return _Pieces(outside[0], inside[0], outside[1], inside[1])
+
+
+def _cut(suffix: bytes, *, is_string: bool) -> tuple[list[bytes], int]:
+    pieces: list[bytes] = []
+    depth = lowest = start = 0
+    is_escaped = False
+    for place, byte in enumerate(suffix):
+        if is_string:
+            is_string = is_escaped or byte != 0x22
+            is_escaped = byte == 0x5C and not is_escaped
+        elif byte == 0x22:
+            is_string = True
+        elif byte in b"{[":
+            depth += 1
+        elif byte in b"}]":
+            depth -= 1
+            if depth < lowest:
+                lowest = depth
+                pieces.append(suffix[start : place + 1])
+                start = place + 1
+    return [*pieces, suffix[start:]] if start < len(suffix) else pieces, -depth

@@ -1,0 +1,257 @@
+"""What may well come next in a document: keys that are missing, values that the schema names, closing brackets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from midfill.engine.schema.automaton import (
+    TOP,
+    After,
+    ArrayFrame,
+    Automaton,
+    Colon,
+    Comment,
+    InKey,
+    InNumber,
+    InString,
+    InWord,
+    Item,
+    Key,
+    ObjectFrame,
+    Value,
+)
+from midfill.engine.schema.constraint import DEAD
+from midfill.engine.schema.nodes import Node
+from midfill.engine.schema.place import Place
+from midfill.engine.schema.style import Style
+
+MOST_CHOICES = 48
+OPTIONAL = 8
+"""What a key or an item that nothing asks for costs more than one that must be."""
+
+
+class Move(NamedTuple):
+    """Text that goes on from a state, and what it costs to choose it."""
+
+    text: bytes
+    cost: int
+
+
+def moves(automaton: Automaton, state: int, style: Style, suffix: bytes) -> list[Move]:
+    """Texts that lead on from `state` and not at once into what can never be right, no two alike.
+
+    Where the end of a text is there already, as `suffix`, its beginning is one too.
+    """
+    found: dict[bytes, int] = {}
+    for text, cost in _moves(automaton, state, style):
+        data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+        for beginning in (data, *_beginnings(data, suffix)):
+            if beginning not in found and automaton.run(state, beginning) != DEAD:
+                found[beginning] = cost
+    found.pop(b"", None)
+    return [Move(text, cost) for text, cost in found.items()]
+
+
+def _beginnings(text: bytes, suffix: bytes) -> Iterator[bytes]:
+    """What is missing of `text` before `suffix`, if that begins with the rest of it."""
+    return (
+        (text[:place] for place in range(1, len(text)) if suffix[0] == text[place] and suffix.startswith(text[place:]))
+        if suffix
+        else iter(())
+    )
+
+
+def _moves(automaton: Automaton, state: int, style: Style) -> Iterator[tuple[str | bytes, int]]:
+    at = automaton.states[state]
+    depth = automaton.depth(state)
+    match at:
+        case Value():
+            yield from _values(at.place)
+        case Colon():
+            yield style.colon, 1
+        case Item():
+            if at.may_end:
+                yield "]", 1
+            yield from _items(automaton, at.parent, style, depth)
+        case Key():
+            yield from _keys(automaton, at, style, depth)
+        case InKey():
+            yield from _key_endings(automaton, at)
+        case InString():
+            yield from _string_endings(at)
+        case InNumber():
+            yield from _number_endings(at)
+            if at.parent != TOP:
+                yield from _after(automaton, at.parent, style, depth)
+        case InWord():
+            yield at.word[at.read :], 1
+        case After() if at.parent != TOP:
+            yield from _after(automaton, at.parent, style, depth)
+        case Comment():
+            yield ("\n" if at.opened == b"//" else "*/"), 1
+        case _:
+            pass
+
+
+def _after(automaton: Automaton, parent: int, style: Style, depth: int) -> Iterator[tuple[str, int]]:
+    """Another item or key, or the end of the container."""
+    opened = automaton.frame(parent)
+    closer = "}" if isinstance(opened, ObjectFrame) else "]"
+    yield style.before_item(depth - 1) + closer, 1
+    wants_more = isinstance(opened, ArrayFrame) or bool(missing_keys(opened))
+    yield ",", 1 if wants_more and isinstance(opened, ObjectFrame) else OPTIONAL
+
+
+def missing_keys(opened: ObjectFrame) -> list[str]:
+    """Keys that an open object must have and has not, by the nodes that may be true."""
+    frame = opened.frame
+    found: list[str] = []
+    for node in _hopeful(frame.place, frame.failed):
+        dependent = (name for key, names in node.dependent.items() if key in opened.keys for name in names)
+        found += [name for name in (*node.required, *dependent) if name not in opened.keys]
+    return list(dict.fromkeys(found))
+
+
+def _hopeful(place: Place, failed: int) -> Iterator[Node]:
+    hopes = place.hopes(failed)
+    return (node for index, node in enumerate(place.nodes) if hopes >> index & 1)
+
+
+def _keys(automaton: Automaton, at: Key, style: Style, depth: int) -> Iterator[tuple[str, int]]:
+    opened = automaton.frame(at.parent)
+    assert isinstance(opened, ObjectFrame)
+    space = style.after_comma(depth) if opened.keys else style.before_item(depth)
+    missing = missing_keys(opened)
+    if at.may_end:
+        yield "}", OPTIONAL if missing else 1
+    for place, key in enumerate(missing[:MOST_CHOICES]):
+        yield f"{space}{_spelled(key)}", min(1 + place, OPTIONAL)  # in the schema's order
+    known = [key for key in opened.frame.place.known_keys(opened.frame.failed) if key not in opened.keys]
+    for key in [key for key in known if key not in missing][:MOST_CHOICES]:
+        yield f"{space}{_spelled(key)}", OPTIONAL
+    for key in _other_keys(opened):
+        yield f"{space}{_spelled(key)}", 2 * OPTIONAL
+    yield f'{space}"', 3 * OPTIONAL
+
+
+def _other_keys(opened: ObjectFrame) -> Iterator[str]:
+    """Keys that no schema names: those that patterns want, and plain ones."""
+    for node in _hopeful(opened.frame.place, opened.frame.failed):
+        for pattern, _ in node.patterns:
+            key = pattern.shortest(pattern.start)
+            if key is not None and key not in opened.keys:
+                yield key
+        yield from _names(node)
+    yield from (key for key in "abcdefgh" if key not in opened.keys)
+
+
+def _names(node: Node) -> Iterator[str]:
+    """Keys that `propertyNames` has."""
+    names = node.names
+    if names is not None and names.choices:
+        yield from (choice for choice in names.choices[:MOST_CHOICES] if isinstance(choice, str))
+    if names is not None and names.text is not None:
+        for pattern in names.text.patterns:
+            key = pattern.shortest(pattern.start)
+            if key is not None:
+                yield key
+
+
+def _key_endings(automaton: Automaton, at: InKey) -> Iterator[tuple[str | bytes, int]]:
+    opened = automaton.frame(at.parent)
+    assert isinstance(opened, ObjectFrame)
+    if at.partial:
+        yield from _character_endings(at.partial)
+        return
+    missing = missing_keys(opened)
+    known = opened.frame.place.known_keys(opened.frame.failed)
+    for key in dict.fromkeys([*missing, *known]):
+        if key.startswith(at.text) and key not in opened.keys:
+            yield _spelled(key[len(at.text) :])[1:-1] or '"', 1 if key in missing else 2
+    yield '"', 2
+    for key in _other_keys(opened):
+        if key.startswith(at.text):
+            yield _spelled(key[len(at.text) :])[1:-1], OPTIONAL
+    yield from ((letter, 2 * OPTIONAL) for letter in "abc1")
+
+
+def _character_endings(partial: bytes) -> Iterator[tuple[bytes, int]]:
+    """The rest of a character of which the bytes `partial` are there."""
+    if partial[:1] == b"\\":
+        yield rb"\ud83d\ude00"[len(partial) :] if len(partial) > 6 else (rb"\u0041"[len(partial) :] or rb"\ude00"), 1
+        yield b"n", 2
+        yield rb"\ude00", 2
+        yield from ((bytes([digit]), OPTIONAL) for digit in b"04dcu\\")
+        return
+    length = 2 if partial[0] < 0xE0 else 3 if partial[0] < 0xF0 else 4
+    for middle in (b"\x80", b"\x9f", b"\xa0", b"\x90"):
+        yield (middle + b"\x80" * 3)[: length - len(partial)], 1
+
+
+def _string_endings(at: InString) -> Iterator[tuple[str | bytes, int]]:
+    if at.partial:
+        yield from _character_endings(at.partial)
+        return
+    texts = at.place.texts
+    if texts is not None:
+        for wanted in _wanted(at.place, at.place.wrong["string"] | texts.failed(at.checked)):
+            for ending in texts.checker.endings(at.checked, texts.rules(wanted))[:MOST_CHOICES]:
+                yield _spelled(ending)[1:-1], 1
+    yield '"', 1
+
+
+def _wanted(place: Place, failed: int) -> list[int]:
+    """Masks of nodes that one may try to meet together: all that are not false, then each alone with what it needs."""
+    hopes = place.hopes(failed) & ((1 << len(place.nodes)) - 1)
+    alone = [1 << index for index in range(len(place.nodes)) if hopes >> index & 1]
+    plain = 0  # nodes that every value must meet: the roots, and what those ask of it in any case
+    for bit in place.root_bits:
+        plain |= bit
+    choices = [hopes, *(plain | bit for bit in alone[:16]), 0]
+    return list(dict.fromkeys(mask & hopes for mask in choices))
+
+
+def _number_endings(at: InNumber) -> Iterator[tuple[str, int]]:
+    numbers = at.place.numbers
+    for wanted in _wanted(at.place, at.place.wrong["number"] | numbers.failed(at.checked)):
+        for ending in numbers.checker.endings(at.checked, numbers.rules(wanted))[:MOST_CHOICES]:
+            yield ending, 1
+
+
+def _items(automaton: Automaton, parent: int, style: Style, depth: int) -> Iterator[tuple[str, int]]:
+    item, opened = automaton.item(parent), automaton.frame(parent)
+    assert isinstance(opened, ArrayFrame)
+    space = style.after_comma(depth) if opened.length else style.before_item(depth)
+    if item is not None:
+        for text, cost in _values(item[0]):
+            yield f"{space}{text}", cost
+
+
+def _values(place: Place) -> Iterator[tuple[str, int]]:
+    """Starts of values, or whole ones where the schema names them."""
+    hopeful = list(_hopeful(place, 0))
+    named = [choice for node in hopeful for choice in node.choices or ()]
+    for choice in named[:MOST_CHOICES]:
+        yield _dumped(choice), 2
+    for choice in [choice for node in hopeful for choice in node.suggested][:8]:
+        yield _dumped(choice), 4
+    numbers = place.numbers.checker
+    for wanted in _wanted(place, place.wrong["number"]):
+        for ending in numbers.endings(numbers.start, place.numbers.rules(wanted))[:4]:
+            yield ending, 3
+    yield from (('"', 3), ("true", 4), ("false", 4), ("null", 4), ("{", 5), ("[", 5))
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _spelled(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def cheapest(found: Iterable[Move], most: int) -> list[bytes]:
+    """The texts of at most so many moves, the cheapest first."""
+    return [move.text for move in sorted(found, key=lambda move: move.cost)[:most]]

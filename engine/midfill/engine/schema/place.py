@@ -1,0 +1,392 @@
+"""The schemas that judge one value, and what they make of it while it is written and when it is whole.
+
+A value is judged by some nodes, its roots, and by all nodes that those refer to in place. Which of these are false is a
+bit mask. As long as the value is being written a node is only known to be false or not, so two questions are asked:
+which may still be true, and, at the end, which are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from midfill.engine.schema.number_rules import NumberChecker
+
+from midfill.engine.schema.compile import Reader
+from midfill.engine.schema.nodes import KINDS, Kind, Node, run
+from midfill.engine.schema.text_rules import TextChecker
+
+Keys = frozenset[str]
+
+
+class Part(NamedTuple):
+    """How a part of a value is judged, and what that says of the whole."""
+
+    failed: int
+    """Nodes of the whole that are false whatever the part is."""
+    place: Place
+    owners: tuple[int, ...]
+    """For each root of the part's place: the nodes of the whole that are false if it is."""
+    counted: tuple[int, ...] = ()
+    """For each root: the nodes of the whole whose `contains` it is."""
+
+
+class _Form(NamedTuple):
+    """What a node refers to in place: bits, or indices, of the place's nodes."""
+
+    all_of: int
+    any_of: tuple[int, ...]
+    one_of: tuple[tuple[int, ...], ...]
+    none_of: int
+    condition: tuple[int, int | None, int | None] | None
+    dependent: tuple[tuple[str, int], ...]
+    composites: int
+
+
+class Places:
+    """All places of a schema, by their roots."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self._places: dict[tuple[int, ...], Place] = {}
+        self.anything = self.of(())
+        """The place where every value is right."""
+        self.root = self.of([reader.root])
+
+    def of(self, roots: Sequence[Node]) -> Place:
+        """The place with these roots."""
+        key = tuple(root.number for root in roots)
+        if key not in self._places:
+            self._places[key] = Place(len(self._places), roots, self)
+        return self._places[key]
+
+
+class Place:
+    """Some roots and what they refer to. Nodes are numbered so that what a node refers to comes before it."""
+
+    def __init__(self, number: int, roots: Sequence[Node], places: Places) -> None:
+        self.number, self.roots, self._places = number, tuple(roots), places
+        self.nodes: list[Node] = []
+        self._index: dict[int, int] = {}
+        for root in roots:
+            self._gather(root, set())
+        self.root_bits = tuple(1 << self._index[root.number] for root in roots)
+        self._forms = [self._form(node) for node in self.nodes]
+        self._is_plain = not any(any(form) for form in self._forms)
+        self._reach: list[int] = []
+        for index, node in enumerate(self.nodes):
+            parts = (self._index[part.number] for part in node.in_place())
+            self._reach.append((1 << index) | _union(self._reach[part] for part in parts if part < index))
+        self.wrong: dict[Kind, int] = {kind: self._without(kind) for kind in KINDS}
+        """For each kind of value, the nodes that it makes false whatever it holds."""
+        self.texts = (
+            _Rules([node.text for node in self.nodes], TextChecker) if any(node.text for node in self.nodes) else None
+        )
+        self.numbers = _Rules([node.numbers for node in self.nodes], NumberChecker)
+        self.counters = tuple(index for index, node in enumerate(self.nodes) if node.contains is not None)
+        """Nodes with a `contains`."""
+        self.watched_items = max((_watched_items(node) for node in self.nodes), default=0)
+        """Items from this one on are judged alike, but for how often `contains` holds."""
+        self._parts: dict[tuple[str | int, int], Part] = {}
+        self._judged: dict[tuple[int, Keys], int] = {}
+
+    def _gather(self, node: Node, above: set[int]) -> None:
+        """Adds a node behind those it refers to. One that refers to itself says by that no more than it says anyway."""
+        if node.number in self._index or node.number in above:
+            return
+        above.add(node.number)
+        for part in self._places.reader.opened(node).in_place():
+            self._gather(part, above)
+        self._index[node.number] = len(self.nodes)
+        self.nodes.append(node)
+
+    def _form(self, node: Node) -> _Form:
+        place = self._index[node.number]
+
+        def bits(nodes: Iterable[Node]) -> int:
+            return _union(1 << index for each in nodes if (index := self._index[each.number]) < place)
+
+        def is_known(group: Sequence[Node]) -> bool:
+            return all(self._index[each.number] < place for each in group)
+
+        def bit(part: Node | None) -> int | None:
+            return None if part is None else bits([part])
+
+        first, then, otherwise = node.condition or (None, None, None)
+        return _Form(
+            all_of=bits(node.all_of),
+            any_of=tuple(bits(group) for group in node.any_of if is_known(group)),
+            one_of=tuple(tuple(self._index[each.number] for each in group) for group in node.one_of if is_known(group)),
+            none_of=bits(node.none_of),
+            condition=None if first is None else (bits([first]), bit(then), bit(otherwise)),
+            dependent=tuple((name, bits([each])) for name, each in node.dependent_schemas.items()),
+            composites=bits(node.composites),
+        )
+
+    def _without(self, kind: Kind) -> int:
+        return _union(1 << index for index, node in enumerate(self.nodes) if node.never or kind not in node.kinds)
+
+    # What is true.
+
+    def hopes(self, failed: int, kind: Kind | None = None, keys: Keys = frozenset()) -> int:
+        """The nodes that may be true of a value of which those of the mask `failed` are false."""
+        if self._is_plain:
+            return ~failed
+        hopeful = sure = 0
+        for index, (node, form) in enumerate(zip(self.nodes, self._forms, strict=True)):
+            bit = 1 << index
+            if failed & bit or not self._may_be(form, hopeful, sure, kind, keys):
+                continue
+            hopeful |= bit
+            if not node.asserts:
+                sure |= bit
+        return hopeful
+
+    def _may_be(self, form: _Form, hopeful: int, sure: int, kind: Kind | None, keys: Keys) -> bool:
+        if form.all_of & ~hopeful or form.none_of & sure or any(not group & hopeful for group in form.any_of):
+            return False
+        for group in form.one_of:
+            if sum(sure >> each & 1 for each in group) > 1 or not any(hopeful >> each & 1 for each in group):
+                return False
+        if form.condition is not None:
+            test, then, otherwise = form.condition
+            holds = hopeful & test and (then is None or hopeful & then)
+            if not holds and (sure & test or not (otherwise is None or hopeful & otherwise)):
+                return False
+        if form.composites and kind in ("object", "array") and not form.composites & hopeful:
+            return False
+        return all(bit & hopeful for key, bit in form.dependent if key in keys)
+
+    def truths(self, failed: int, kind: Kind, keys: Keys = frozenset()) -> int:
+        """The nodes that are true of a whole value of which those of the mask `failed` are false by themselves."""
+        if self._is_plain:
+            return ~failed
+        true = 0
+        for index, form in enumerate(self._forms):
+            if not failed >> index & 1 and _is(form, true, kind, keys):
+                true |= 1 << index
+        return true
+
+    def false_roots(self, true: int) -> int:
+        """Of the nodes `true`, which roots are missing: bit i for root i."""
+        return _union(1 << index for index, bit in enumerate(self.root_bits) if not true & bit)
+
+    # Parts of values.
+
+    def constant(self, value: bool | None) -> int:
+        """The nodes that are false of true, false or null."""
+        kind: Kind = "null" if value is None else "boolean"
+        refusing = (
+            1 << index
+            for index, node in enumerate(self.nodes)
+            if node.constants is not None and not any(each is value for each in node.constants)
+        )
+        return self.wrong[kind] | _union(refusing)
+
+    def at_key(self, key: str, failed: int) -> Part:
+        """How the value at `key` is judged, by all nodes but those that have failed."""
+        if (key, failed) not in self._parts:
+            gathering = _Gathering()
+            for index, node in self._living(failed):
+                parts = list(node.at_key(key))
+                if node.unevaluated is not None and not self._declares(index, key):
+                    parts.append(node.unevaluated)
+                gathering.add(parts, 1 << index)
+                if node.names is not None and not self._places.of([node.names]).accepts_text(key):
+                    gathering.failed |= 1 << index
+            self._parts[key, failed] = gathering.part(self._places)
+        return self._parts[key, failed]
+
+    def at_index(self, index: int, failed: int) -> Part:
+        """How the item at `index` is judged."""
+        if (index, failed) not in self._parts:
+            gathering = _Gathering()
+            for number, node in self._living(failed):
+                part = node.at_index(index)
+                if part is None and node.unevaluated_items is not None and not self._has_items(number, index):
+                    part = node.unevaluated_items
+                gathering.add([] if part is None else [part], 1 << number)
+                if node.most_items is not None and index >= node.most_items:
+                    gathering.failed |= 1 << number
+                if node.contains is not None:
+                    gathering.count(node.contains, 1 << number)
+            self._parts[index, failed] = gathering.part(self._places)
+        return self._parts[index, failed]
+
+    def _living(self, failed: int) -> Iterable[tuple[int, Node]]:
+        return ((index, node) for index, node in enumerate(self.nodes) if not failed >> index & 1)
+
+    def _declares(self, index: int, key: str) -> bool:
+        """Whether the node at `index`, or one that it refers to in place, says what is at `key`."""
+        reach = self._reach[index]
+        return any(reach >> each & 1 and node.declares(key) for each, node in enumerate(self.nodes))
+
+    def _has_items(self, index: int, item: int) -> bool:
+        reach = self._reach[index]
+        return any(
+            reach >> each & 1 and (node.at_index(item) is not None or node.contains is not None)
+            for each, node in enumerate(self.nodes)
+        )
+
+    def accepts_text(self, text: str) -> bool:
+        """Whether the string is right here."""
+        failed = self.wrong["string"]
+        if self.texts is not None:
+            state = self.texts.checker.start
+            for char in text:
+                state = self.texts.checker.step(state, char)
+            failed |= self.texts.unmet(state)
+        return not self.false_roots(self.truths(failed, "string"))
+
+    def may_begin(self, text: str) -> bool:
+        """Whether a string that begins so can be right here."""
+        failed = self.wrong["string"]
+        if self.texts is not None:
+            state = self.texts.checker.start
+            for char in text:
+                state = self.texts.checker.step(state, char)
+            failed |= self.texts.failed(state)
+        return not self.false_roots(self.hopes(failed, "string"))
+
+    def refuses_new_keys(self, failed: int) -> int:
+        """The nodes that are false of every object with a key that no node names and no pattern matches."""
+        refusing = 0
+        for index, node in self._living(failed):
+            others = (each.additional for number, each in enumerate(self.nodes) if self._reach[index] >> number & 1)
+            is_closed = node.unevaluated is not None and node.unevaluated.never and not any(others)
+            if is_closed or (node.additional is not None and node.additional.never):
+                refusing |= 1 << index
+        return refusing
+
+    def names_refused(self, start: str, failed: int) -> int:
+        """The nodes that refuse every key that begins with `start` by their `propertyNames`."""
+        return _union(
+            1 << index
+            for index, node in self._living(failed)
+            if node.names is not None and not self._places.of([node.names]).may_begin(start)
+        )
+
+    def known_keys(self, failed: int) -> list[str]:
+        """Keys that nodes name, those that must be there first, in the schema's order."""
+        living = [node for _, node in self._living(failed)]
+        named = [
+            *(key for node in living for key in node.required),
+            *(key for node in living for key in node.properties),
+        ]
+        return list(dict.fromkeys(named))
+
+    def may_match(self, start: str, failed: int) -> bool:
+        """Whether some pattern may match a key that begins with `start`."""
+        return any(run(pattern, start) for _, node in self._living(failed) for pattern, _ in node.patterns)
+
+    # Whole objects and arrays.
+
+    def too_many_keys(self, count: int) -> int:
+        """The nodes that are false of every object with so many keys."""
+        most = ((1 << index, node.most_properties) for index, node in enumerate(self.nodes))
+        return _union(bit for bit, number in most if number is not None and count > number)
+
+    def ends_object(self, failed: int, keys: Keys) -> int:
+        """The nodes that are false of an object with these keys."""
+        return failed | _union(1 << index for index, node in self._living(failed) if not _has_its_keys(node, keys))
+
+    def ends_array(self, failed: int, length: int, counts: tuple[int, ...]) -> int:
+        """The nodes that are false of an array of this length, in which each of `counters` counted so many."""
+        for index, node in self._living(failed):
+            if length < node.least_items:
+                failed |= 1 << index
+        for index, count in zip(self.counters, counts, strict=True):
+            node = self.nodes[index]
+            if count < node.least_contains or (node.most_contains is not None and count > node.most_contains):
+                failed |= 1 << index
+        return failed
+
+
+Checker = TypeVar("Checker", TextChecker, NumberChecker)
+
+
+class _Rules(Generic[Checker]):
+    """A checker for the rules that some nodes have, and its masks as masks of nodes."""
+
+    def __init__(self, rules: Sequence[object | None], make: Callable[..., Checker]) -> None:
+        self._bits = [1 << index for index, rule in enumerate(rules) if rule is not None]
+        self.checker = make([rule for rule in rules if rule is not None])
+        self._seen: dict[int, int] = {}
+
+    def failed(self, state: int) -> int:
+        return self._nodes(self.checker.failed(state))
+
+    def unmet(self, state: int) -> int:
+        return self._nodes(self.checker.unmet(state))
+
+    def rules(self, nodes: int) -> int:
+        """The mask of the checker's rules that the nodes of a mask have."""
+        return _union(1 << index for index, bit in enumerate(self._bits) if nodes & bit)
+
+    def _nodes(self, rules: int) -> int:
+        if rules not in self._seen:
+            self._seen[rules] = _union(bit for index, bit in enumerate(self._bits) if rules >> index & 1)
+        return self._seen[rules]
+
+
+class _Gathering:
+    """The schemas of a part, each with those of the whole that it can make false."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self._nodes: dict[int, Node] = {}
+        self._owners: dict[int, int] = {}
+        self._counted: dict[int, int] = {}
+
+    def add(self, parts: Iterable[Node], owner: int) -> None:
+        for part in parts:
+            if part.never:
+                self.failed |= owner
+            elif part.asserts:
+                self._nodes[part.number] = part
+                self._owners[part.number] = self._owners.get(part.number, 0) | owner
+
+    def count(self, part: Node, owner: int) -> None:
+        self._nodes[part.number] = part
+        self._counted[part.number] = self._counted.get(part.number, 0) | owner
+
+    def part(self, places: Places) -> Part:
+        numbers = sorted(self._nodes)
+        owners = tuple(self._owners.get(number, 0) for number in numbers)
+        counted = tuple(self._counted.get(number, 0) for number in numbers) if self._counted else ()
+        return Part(self.failed, places.of([self._nodes[number] for number in numbers]), owners, counted)
+
+
+def _is(form: _Form, true: int, kind: Kind, keys: Keys) -> bool:
+    """Whether what a node refers to in place, of which the bits `true` are, makes it true."""
+    if form.all_of & ~true or form.none_of & true or any(not group & true for group in form.any_of):
+        return False
+    if any(sum(true >> each & 1 for each in group) != 1 for group in form.one_of):
+        return False
+    if form.condition is not None:
+        test, then, otherwise = form.condition
+        branch = then if true & test else otherwise
+        if branch is not None and not true & branch:
+            return False
+    if form.composites and kind in ("object", "array") and not form.composites & true:
+        return False
+    return all(bit & true for key, bit in form.dependent if key in keys)
+
+
+def _has_its_keys(node: Node, keys: Keys) -> bool:
+    if len(keys) < node.least_properties or (node.most_properties is not None and len(keys) > node.most_properties):
+        return False
+    if not all(key in keys for key in node.required):
+        return False
+    return all(needed in keys for key, others in node.dependent.items() if key in keys for needed in others)
+
+
+def _watched_items(node: Node) -> int:
+    return max(len(node.first_items), node.least_items, (node.most_items or 0) + 1)
+
+
+def _union(masks: Iterable[int]) -> int:
+    union = 0
+    for mask in masks:
+        union |= mask
+    return union
