@@ -42,6 +42,13 @@ def text_of(offer: Offer | None) -> str | None:
     return offer and offer.text
 
 
+@pytest.mark.parametrize(("most", "text"), [(8, "42"), (7, None)])
+async def test_a_files_size_is_that_of_its_utf_8_bytes(most: int, text: str | None) -> None:
+    async with engine_here(ANSWER, settings=Settings(debounce_ms=0, speculate=False, max_file_bytes=most)) as here:
+        session = opened(here, "🙂x = ")
+        assert text_of(await session.suggest(cursor(0, 5), automatic=False)) == text
+
+
 async def test_an_edit_while_it_waits_for_another_key_ends_the_question() -> None:
     async with engine_here(ANSWER, settings=Settings(debounce_ms=20)) as here:
         session = opened(here, "one\ntwo\nx = \n")

@@ -48,7 +48,8 @@ class Document:
         self.language = _without_surrogates(language)
         self.version = version
         self.lines: list[str] = []
-        self.num_chars = 0
+        self.num_bytes = 0
+        """Of the file, in UTF-8."""
         self._codec, self._unit_bytes = _CODECS[encoding]
         self._mark = (0, 0)  # a line and its offset, left where the last edit or question was: the next is near it
         self._load(text)
@@ -159,7 +160,7 @@ class Document:
     def _load(self, text: str) -> None:
         text = _without_surrogates(text)
         self.lines = _split(text)
-        self.num_chars = len(text)
+        self.num_bytes = _num_bytes(text)
         self._mark = (0, 0)
 
     def _replace(self, start: Place, end: Place, text: str) -> None:
@@ -174,7 +175,7 @@ class Document:
             new.pop()
         new[0] = head + new[0]
         new[-1] += tail
-        self.num_chars += sum(map(len, new)) - sum(map(len, self.lines[first:behind]))
+        self.num_bytes += sum(map(_num_bytes, new)) - sum(map(_num_bytes, self.lines[first:behind]))
         self.lines[first:behind] = new
 
     def _start_of(self, line: int) -> int:
@@ -205,6 +206,10 @@ def _split(text: str) -> list[str]:
 
 def _width(line: str) -> int:
     return len(line) - (2 if line.endswith("\r\n") else line.endswith(("\r", "\n")))
+
+
+def _num_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _without_surrogates(text: str) -> str:

@@ -114,7 +114,7 @@ class Session:
         settings = self.shared.settings
         if not settings.serves(self.document.language):
             return "switched off"
-        if self.document.num_chars > settings.max_file_bytes:
+        if self.document.num_bytes > settings.max_file_bytes:
             return "the file is too large"
         if self.path is not None:
             return self.shared.ignored.reason(self.path)
