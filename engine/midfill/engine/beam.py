@@ -51,14 +51,14 @@ def beam_search(
     """
     assert slot.last_hidden is not None
     branches = Branches(model, slot)
-    follow = _log_probabilities(model, slot.last_hidden[None])
+    follow = log_probabilities(model, slot.last_hidden[None])
     allowed = follow.masked_fill(banned if banned_first is None else banned | banned_first, -torch.inf)
     live, parents = _extended([Hypothesis([], 0.0)], allowed, settings.width, -torch.inf)
     kept: list[Hypothesis] = []
     while live:
         branches.reorder(parents)
-        follow = _log_probabilities(model, branches.append([each.tokens[-1] for each in live]))
-        found = [*kept, *_ended(live, follow[:, suffix_start])]
+        follow = log_probabilities(model, branches.append([each.tokens[-1] for each in live]))
+        found = [*kept, *ended(live, follow[:, suffix_start])]
         kept = sorted(found, key=lambda each: each.log_probability, reverse=True)[: settings.kept]
         yield [each.tokens for each in kept]
         if branches.length == settings.longest:
@@ -68,12 +68,12 @@ def beam_search(
         live, parents = _extended(live, follow.masked_fill(banned, -torch.inf), settings.width, floor)
 
 
-def _log_probabilities(model: DiffusionGemma, hidden: Tensor) -> Tensor:
+def log_probabilities(model: DiffusionGemma, hidden: Tensor) -> Tensor:
     """Of the token that follows: hidden states [B, hidden] -> [B, V] float32."""
     return model.logits(hidden).log_softmax(dim=-1)
 
 
-def _ended(live: Sequence[Hypothesis], ends: Tensor) -> list[Hypothesis]:
+def ended(live: Sequence[Hypothesis], ends: Tensor) -> list[Hypothesis]:
     """The hypotheses with the log-probability `ends` [B] of what follows each."""
     return [Hypothesis(each.tokens, each.log_probability + end) for each, end in zip(live, ends.tolist(), strict=True)]
 

@@ -48,16 +48,16 @@ class Lattice:
         self._is_top = np.zeros(log_probabilities.shape[1], dtype=bool)
         start = np.array([automaton.start] if automaton.start != NOWHERE else [], dtype=np.int64)
         automaton.open(start)
-        self._columns = [_Column(start, np.zeros(len(start)), None, np.zeros(0, dtype=np.int64))]
+        self.columns = [_Column(start, np.zeros(len(start)), None, np.zeros(0, dtype=np.int64))]
         for position in range(self.length):
-            if not len(self._columns[-1].states):
+            if not len(self.columns[-1].states):
                 break
-            self._columns.append(self._next(self._columns[-1], position))
+            self.columns.append(self._next(self.columns[-1], position))
 
     def paths(self) -> list[Path]:
         """The most probable fill of each number of tokens, the most probable first."""
         best: list[Path] = []
-        for length, column in enumerate(self._columns):
+        for length, column in enumerate(self.columns):
             exits = np.flatnonzero(self.automaton.is_exit[column.states])
             if len(exits):
                 end = int(exits[column.best[exits].argmax()])
@@ -66,10 +66,10 @@ class Lattice:
 
     def marginals(self, shortest: int = 0) -> list[Marginals]:
         """For each position, over all fills of at least `shortest` tokens; empty if there is none."""
-        layers = [self._layer(position) for position in range(len(self._columns) - 1)]
+        layers = [self._layer(position) for position in range(len(self.columns) - 1)]
         exits = [
             np.where(self.automaton.is_exit[column.states] & (length >= shortest), 0.0, -np.inf)
-            for length, column in enumerate(self._columns)
+            for length, column in enumerate(self.columns)
         ]
         found = marginals(layers, exits)
         ended = Marginals(np.zeros(0, dtype=np.int64), np.zeros(0), 1.0)
@@ -124,7 +124,7 @@ class Lattice:
     def _tokens_to(self, length: int, place: int) -> list[int]:
         """The tokens of the best way to the state at `place` of the column after `length` positions."""
         tokens: list[int] = []
-        for column in reversed(self._columns[1 : length + 1]):
+        for column in reversed(self.columns[1 : length + 1]):
             assert column.edges is not None
             edge = column.ways[place]
             tokens.append(int(column.edges.token[edge]))
@@ -133,7 +133,7 @@ class Lattice:
 
     def _layer(self, position: int) -> Layer:
         """The edges between the states kept before and after `position`."""
-        column = self._columns[position + 1]
+        column = self.columns[position + 1]
         assert column.edges is not None
         place = np.full(len(self.automaton), -1)
         place[column.states] = np.arange(len(column.states))

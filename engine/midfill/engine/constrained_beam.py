@@ -1,0 +1,107 @@
+"""Beam search held to a constraint: fills written left to right, of which each may stand in the hole."""
+
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from midfill.engine.beam import BeamSettings, log_probabilities
+from midfill.engine.branches import Branches
+from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.kv import KVSlot
+from midfill.engine.schema.lattice import LOWEST
+from midfill.engine.schema.token_automaton import NOWHERE, Edges, TokenAutomaton
+
+LIKELY_TOKENS = 128
+"""Tokens that are tried after each hypothesis, beside the forced ones: the first few are often illegal."""
+
+
+class Held(NamedTuple):
+    """A fill, or the start of one, and the state of the constraint after it."""
+
+    tokens: list[int]
+    log_probability: float
+    state: int
+
+
+@torch.inference_mode()
+def constrained_beam_search(
+    model: DiffusionGemma, slot: KVSlot, suffix_start: int, automaton: TokenAutomaton, settings: BeamSettings
+) -> Generator[list[list[int]], None, None]:
+    """What `beam_search` gives, of the fills that the constraint allows; a list may be empty.
+
+    Where a completion of at most `settings.longest` tokens is known, some fill is found, however improbable. Reads
+    `slot`, never writes to it.
+    """
+    assert slot.last_hidden is not None
+    if automaton.start == NOWHERE:
+        return
+    automaton.open(np.array([automaton.start]))
+    branches = Branches(model, slot)
+    follow = log_probabilities(model, slot.last_hidden[None])
+    live, parents = _extended([Held([], 0.0, automaton.start)], follow, automaton, settings, -np.inf)
+    kept: list[Held] = []
+    while live:
+        branches.reorder(parents)
+        follow = log_probabilities(model, branches.append([each.tokens[-1] for each in live]))
+        found = [*kept, *_ended(live, follow[:, suffix_start].tolist(), automaton)]
+        kept = sorted(found, key=lambda each: each.log_probability, reverse=True)[: settings.kept]
+        yield [each.tokens for each in kept]
+        if branches.length == settings.longest:
+            return
+        floor = kept[-1].log_probability if len(kept) == settings.kept else -np.inf
+        live, parents = _extended(live, follow, automaton, settings, floor)
+
+
+def _ended(live: Sequence[Held], ends: Sequence[float], automaton: TokenAutomaton) -> list[Held]:
+    """Those after which the hole may end, with the log-probability of what follows each."""
+    return [
+        each._replace(log_probability=each.log_probability + max(end, LOWEST))
+        for each, end in zip(live, ends, strict=True)
+        if automaton.is_exit[each.state]
+    ]
+
+
+def _extended(
+    live: Sequence[Held], follow: Tensor, automaton: TokenAutomaton, settings: BeamSettings, floor: float
+) -> tuple[list[Held], list[int]]:
+    """The best hypotheses of one token more, those above `floor`, best first, and which each one continues.
+
+    One that surely comes to an exit in time is among them, if there is any: it takes the place of the worst.
+    """
+    source, tokens, states = _steps(live, follow, automaton)
+    so_far = np.array([each.log_probability for each in live])
+    rows = follow.clamp(min=LOWEST)[torch.from_numpy(source), torch.from_numpy(tokens)]
+    scores = so_far[source] + rows.double().cpu().numpy()
+    order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] > floor]
+    chosen = order[: settings.width]
+    automaton.open(states[chosen])
+    left = settings.longest - len(live[0].tokens) - 1
+    sure = order[automaton.to_exit[states[order]] <= left]
+    if len(sure) and not (automaton.to_exit[states[chosen]] <= left).any():
+        automaton.open(states[sure[:1]])
+        chosen[-1] = sure[0]
+    longer = [
+        Held([*live[int(source[edge])].tokens, int(tokens[edge])], float(scores[edge]), int(states[edge]))
+        for edge in chosen
+    ]
+    return longer, source[chosen].tolist()
+
+
+def _steps(live: Sequence[Held], follow: Tensor, automaton: TokenAutomaton) -> Edges:
+    """All steps that are looked at, each once."""
+    states = np.array([each.state for each in live])
+    likely = follow.topk(min(LIKELY_TOKENS, follow.shape[1]), dim=-1)[1].cpu().numpy()
+    source = np.repeat(np.arange(len(live)), likely.shape[1])
+    targets = automaton.step_pairs(states[source], likely.ravel())
+    alive = np.flatnonzero(targets != NOWHERE)
+    forced = automaton.forced(states)
+    others = ~(likely[forced.source] == forced.token[:, None]).any(axis=1)
+    return Edges(
+        np.concatenate((source[alive], forced.source[others])),
+        np.concatenate((likely.ravel()[alive], forced.token[others])),
+        np.concatenate((targets[alive], forced.target[others])),
+    )
