@@ -323,7 +323,7 @@ class Automaton:
         return DEAD if kept is None else self._in_number(InNumber(kept, kept.numbers.checker.start, parent), byte)
 
     def _unless_lost(self, place: Place, failed: int, kind: Kind, parent: int) -> Place | None:
-        """The place, if a value may be right of which these nodes are false; where all is forgiven, one without rules."""
+        """The place, if a value may be right of which these nodes are false; one without rules where all is forgiven."""
         if not self._is_lost(place, failed, kind, frozenset(), parent):
             return place
         return self.places.anything if self._forgives else None
