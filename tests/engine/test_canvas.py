@@ -159,3 +159,18 @@ def test_canvases_over_a_chunked_prompt_are_those_over_a_whole_one(chunk_tokens:
 
 def test_the_loop_ends_at_max_steps():
     assert [canvas.step for canvas in run(layout_of(8), DenoiseSettings(max_steps=5))] == [1, 2, 3, 4, 5]
+
+
+def test_the_rows_of_a_canvas_are_what_its_tokens_were_taken_from_even_of_settled_ones():
+    only_seven = torch.arange(VOCAB) != 7  # the first row settles at once
+    layout = layout_of(1, 12)._replace(banned_first=only_seven, keeps_rows=True)
+    canvases = run(layout, DenoiseSettings(max_steps=4))
+    assert canvases[-1].done.tolist() == [True, False]
+    for canvas in canvases:
+        for row, tokens, hole in zip(canvas.rows, canvas.tokens, layout.hole, strict=True):
+            assert torch.equal(row.argmax(dim=-1), tokens[hole])
+            assert torch.allclose(row.exp().sum(dim=-1), torch.ones(len(row)))
+
+
+def test_no_rows_are_kept_unless_the_layout_wants_them():
+    assert all(canvas.rows == () for canvas in run(layout_of(3), DenoiseSettings(max_steps=2)))

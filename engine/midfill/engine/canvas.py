@@ -45,6 +45,8 @@ class Layout(NamedTuple):
     """[V] bool, tokens that may not be written."""
     banned_first: Tensor | None = None
     """[V] bool, tokens that may not be written at position 0."""
+    keeps_rows: bool = False
+    """Whether each `Canvas` has its `rows`: of a large vocabulary, they are as much memory as the step itself."""
 
 
 class Canvas(NamedTuple):
@@ -58,6 +60,8 @@ class Canvas(NamedTuple):
     """[B, C] nats, at the step's temperature; 0 on pins."""
     done: Tensor
     """[B] bool: rows that have settled."""
+    rows: tuple[Tensor, ...] = ()
+    """For each of the B, log-probabilities [hole positions, V] at the step's temperature, where the layout wants it."""
 
 
 @torch.inference_mode()
@@ -125,9 +129,17 @@ class _Denoiser:
             self.latest.tokens.index_copy(0, rows, best),
             self.latest.entropies.index_copy(0, rows, entropies),
             self.latest.done.index_copy(0, rows, settled),
+            self._rows(log_probabilities, hole) if self.layout.keeps_rows else (),
         )
         self._freeze(settled)
         return self.latest
+
+    def _rows(self, log_probabilities: Tensor, hole: Tensor) -> tuple[Tensor, ...]:
+        """The latest log-probabilities of all rows: [N, V] of the N hole positions of the active ones, others stay."""
+        latest = dict(enumerate(self.latest.rows))
+        fresh = log_probabilities.split(hole.sum(dim=-1).tolist())
+        latest.update(zip(self.active.tolist(), fresh, strict=True))
+        return tuple(latest[row] for row in range(len(self.layout.tokens)))
 
     def _settled(self, best: Tensor, entropies: Tensor, hole: Tensor) -> Tensor:
         """Active rows [b] bool whose prediction has stayed the same long enough and is sure."""
