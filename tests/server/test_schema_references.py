@@ -33,7 +33,7 @@ def uris(schema: Any, uri: str = FILE) -> list[str]:
         ({"allOf": [{"$ref": "other.json#/a"}, {"$ref": "other.json#/b"}]}, [SIBLING]),
         ({"properties": {"default": {"$ref": "other.json"}, "properties": {"enum": {}}}}, [SIBLING]),
         ({"$ref": "https://example.com/a.json#"}, ["https://example.com/a.json"]),
-        ({"$schema": "http://json-schema.org/draft-07/schema#"}, ["http://json-schema.org/draft-07/schema"]),
+        ({"$dynamicRef": "other.json#node"}, [SIBLING]),
     ],
 )
 def test_other_schemas_are_found_in_full(schema: Any, expected: list[str]) -> None:
@@ -47,6 +47,7 @@ def test_other_schemas_are_found_in_full(schema: Any, expected: list[str]) -> No
         {"$ref": "#/definitions/a"},
         {"$ref": "main.json#/definitions/a"},
         {"$ref": 1},
+        {"$schema": "http://json-schema.org/draft-07/schema#"},
         {"enum": [{"$ref": "other.json"}], "default": {"$ref": "other.json"}},
         {"properties": {"$ref": {"type": "string"}, "$id": {}}},
         {"properties": {"properties": {"const": {"$ref": "other.json"}}}},

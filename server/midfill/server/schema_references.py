@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, cast
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-_REFERRING = ("$ref", "$dynamicRef", "$recursiveRef", "$schema")
+_REFERRING = ("$ref", "$dynamicRef", "$recursiveRef")  # what $schema names, validators have
 _DATA = frozenset({"const", "default", "enum", "examples"})
 _BY_NAME = frozenset({"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"})
 """What these hold is schemas by names that may be any, those of keywords too."""
