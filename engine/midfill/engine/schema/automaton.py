@@ -6,7 +6,7 @@ schemas that judge it, which of them have failed, and the keys that it has. Keys
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from midfill.engine.common_prefix import common_prefix
 from midfill.engine.schema.constraint import DEAD
@@ -145,6 +145,7 @@ class Automaton:
         self._numbers: dict[tuple[type, State], int] = {}
         self._frame_numbers: dict[tuple[type, Open], int] = {}
         self._doomed: dict[tuple[int, int], bool] = {}
+        self._keys_allowed: dict[int, Literal["any", "known", "none"]] = {}
         self._rows: list[dict[int, int]] = [{}]
         self._forgiving_rows: list[dict[int, int]] = [{}]
         self._forgives = False
@@ -439,19 +440,37 @@ class Automaton:
 
     def _key_may_be(self, parent: int, start: str) -> bool:
         """Whether there may be one more key that begins with `start`."""
-        opened = self.frame(parent)
-        assert isinstance(opened, ObjectFrame)
         if self._forgives:
             return True
-        frame, place = opened.frame, opened.frame.place
-        failed = frame.failed | place.too_many_keys(len(opened.keys) + 1) | place.names_refused(start, frame.failed)
-        if self._is_lost(place, failed, "object", opened.keys, frame.parent):
-            return False
-        if not self._is_lost(place, failed | place.refuses_new_keys(failed), "object", opened.keys, frame.parent):
+        opened = self.frame(parent)
+        assert isinstance(opened, ObjectFrame)
+        place, failed = opened.frame.place, opened.frame.failed
+        new = self._new_keys(parent)
+        if place.has_names and new != "none":
+            refused = failed | place.names_refused(start, failed)
+            if self._is_lost(place, refused, "object", opened.keys, opened.frame.parent):
+                return False
+        if new != "known":
+            return new == "any"
+        if any(key.startswith(start) and key not in opened.keys for key in place.known_keys(failed)):
             return True
-        if place.may_match(start, failed):
-            return True
-        return any(key.startswith(start) and key not in opened.keys for key in place.known_keys(failed))
+        return place.may_match(start, failed)
+
+    def _new_keys(self, parent: int) -> Literal["any", "known", "none"]:
+        """Which keys an object may get: any, those that schemas know, or none, as it is full."""
+        if parent not in self._keys_allowed:
+            opened = self.frame(parent)
+            assert isinstance(opened, ObjectFrame)
+            frame, place = opened.frame, opened.frame.place
+            full = frame.failed | place.too_many_keys(len(opened.keys) + 1)
+            refusing = full | place.refuses_new_keys(frame.failed)
+            if self._is_lost(place, full, "object", opened.keys, frame.parent):
+                self._keys_allowed[parent] = "none"
+            elif self._is_lost(place, refusing, "object", opened.keys, frame.parent):
+                self._keys_allowed[parent] = "known"
+            else:
+                self._keys_allowed[parent] = "any"
+        return self._keys_allowed[parent]
 
     def _end_key(self, key: str, parent: int) -> int:
         opened = self.frame(parent)

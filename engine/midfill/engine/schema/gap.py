@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from midfill.engine.schema.automaton import Automaton, InKey, InString
 from midfill.engine.schema.constraint import DEAD
-from midfill.engine.schema.moves import Move, cheapest, moves
+from midfill.engine.schema.moves import Move, moves
 from midfill.engine.schema.style import style_of
 
 MOST_CONTINUATIONS = 64
@@ -36,7 +36,7 @@ class Gap:
         self._suffix = suffix.encode(errors="replace")
         self._style = style_of(prefix[-8192:] + suffix[:8192])
         self._is_spaced = before[-1:] in SPACE and bool(before)
-        self._moves: dict[int, list[Move]] = {}
+        self._continuations: dict[int, list[bytes]] = {}
         self._pieces = _pieces(self._suffix)
         self._exits: dict[int, bool] = {}
         self._ends: dict[tuple[bool, int, int], bool] = {}
@@ -102,17 +102,20 @@ class Gap:
 
     def continuations(self, state: int) -> Sequence[bytes]:
         """Texts that may well come next."""
-        return cheapest(self._moves_from(state), MOST_CONTINUATIONS)
+        if state not in self._continuations:
+            cheapest = sorted(self._moves_from(state), key=lambda move: move.cost)[:MOST_CONTINUATIONS]
+            living = [move.text for move in cheapest if self.automaton.run(state, move.text) != DEAD]
+            self._continuations[state] = living
+        return self._continuations[state]
 
     def _moves_from(self, state: int) -> list[Move]:
-        if state not in self._moves:
-            found = moves(self.automaton, state, self._style, self._suffix)
-            if state == self.start and self._is_spaced:  # the white space is there already
-                found = [
-                    Move(text, cost) for move in found for text, cost in [(move.text.lstrip(SPACE), move.cost)] if text
-                ]
-            self._moves[state] = found
-        return self._moves[state]
+        if state == DEAD:
+            return []
+        found = moves(self.automaton, state, self._style, self._suffix)
+        if state != self.start or not self._is_spaced:
+            return found
+        stripped = [Move(move.text.lstrip(SPACE), move.cost) for move in found]  # the white space is there already
+        return [move for move in stripped if move.text]
 
     def completion(self, state: int) -> bytes | None:
         """A short text from here to an exit, the cheapest that a bounded search finds."""
@@ -122,27 +125,28 @@ class Gap:
         return self._completions[state]
 
     def _search(self, start: int, effort: int) -> None:
-        """Looks for an exit, cheapest texts first, and remembers what was found for all states on the way there."""
+        """Looks for an exit, cheapest texts first, and remembers what was found for all states on the way there.
+
+        A move is only tried when its turn comes: most never do.
+        """
         order = itertools.count()
-        waiting: list[tuple[int, int, int]] = [(0, next(order), start)]
+        waiting = [(0, next(order), start, Move(b"", 0))]
         came: dict[int, tuple[int, bytes]] = {}
-        costs = {start: 0}
-        done: set[int] = set()
-        while waiting and len(done) < effort:
-            cost, _, state = heapq.heappop(waiting)
+        done: set[int] = {DEAD}
+        while waiting and len(done) <= effort:
+            cost, _, before, move = heapq.heappop(waiting)
+            state = self.automaton.run(before, move.text)
             if state in done:
                 continue
             done.add(state)
+            if move.text:
+                came[state] = (before, move.text)
             known = self._completions.get(state)
             if known is not None or self.is_exit(state):
                 self._remember(state, known or b"", came)
                 return
-            for move in self._moves_from(state):
-                after, total = self.automaton.run(state, move.text), cost + move.cost
-                if after not in done and total < costs.get(after, total + 1):
-                    costs[after] = total
-                    came[after] = (state, move.text)
-                    heapq.heappush(waiting, (total, next(order), after))
+            for each in self._moves_from(state):
+                heapq.heappush(waiting, (cost + each.cost, next(order), state, each))
 
     def _remember(self, state: int, text: bytes, came: dict[int, tuple[int, bytes]]) -> None:
         self._completions[state] = text

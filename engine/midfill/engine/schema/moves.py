@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from midfill.engine.schema.automaton import (
@@ -22,7 +22,6 @@ from midfill.engine.schema.automaton import (
     ObjectFrame,
     Value,
 )
-from midfill.engine.schema.constraint import DEAD
 from midfill.engine.schema.nodes import Node
 from midfill.engine.schema.place import Place
 from midfill.engine.schema.style import Style
@@ -40,7 +39,7 @@ class Move(NamedTuple):
 
 
 def moves(automaton: Automaton, state: int, style: Style, suffix: bytes) -> list[Move]:
-    """Texts that lead on from `state` and not at once into what can never be right, no two alike.
+    """Texts that may lead on from `state`, no two alike; some lead nowhere.
 
     Where the end of a text is there already, as `suffix`, its beginning is one too.
     """
@@ -48,19 +47,16 @@ def moves(automaton: Automaton, state: int, style: Style, suffix: bytes) -> list
     for text, cost in _moves(automaton, state, style):
         data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
         for beginning in (data, *_beginnings(data, suffix)):
-            if beginning not in found and automaton.run(state, beginning) != DEAD:
-                found[beginning] = cost
+            found.setdefault(beginning, cost)
     found.pop(b"", None)
     return [Move(text, cost) for text, cost in found.items()]
 
 
 def _beginnings(text: bytes, suffix: bytes) -> Iterator[bytes]:
     """What is missing of `text` before `suffix`, if that begins with the rest of it."""
-    return (
-        (text[:place] for place in range(1, len(text)) if suffix[0] == text[place] and suffix.startswith(text[place:]))
-        if suffix
-        else iter(())
-    )
+    if suffix:
+        places = (place for place in range(1, len(text)) if text[place] == suffix[0])
+        yield from (text[:place] for place in places if suffix.startswith(text[place:]))
 
 
 def _moves(automaton: Automaton, state: int, style: Style) -> Iterator[tuple[str | bytes, int]]:
@@ -250,8 +246,3 @@ def _dumped(value: Any) -> str:
 
 def _spelled(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def cheapest(found: Iterable[Move], most: int) -> list[bytes]:
-    """The texts of at most so many moves, the cheapest first."""
-    return [move.text for move in sorted(found, key=lambda move: move.cost)[:most]]

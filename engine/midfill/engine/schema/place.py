@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from midfill.engine.schema.number_rules import NumberChecker
-
 from midfill.engine.schema.compile import Reader
 from midfill.engine.schema.nodes import KINDS, Kind, Node, run
+from midfill.engine.schema.number_rules import NumberChecker
 from midfill.engine.schema.text_rules import TextChecker
 
 Keys = frozenset[str]
@@ -87,6 +86,8 @@ class Place:
         """Nodes with a `contains`."""
         self.watched_items = max((_watched_items(node) for node in self.nodes), default=0)
         """Items from this one on are judged alike, but for how often `contains` holds."""
+        self.has_names = any(node.names is not None for node in self.nodes)
+        self._known: dict[int, list[str]] = {}
         self._parts: dict[tuple[str | int, int], Part] = {}
         self._judged: dict[tuple[int, Keys], int] = {}
 
@@ -268,12 +269,11 @@ class Place:
 
     def known_keys(self, failed: int) -> list[str]:
         """Keys that nodes name, those that must be there first, in the schema's order."""
-        living = [node for _, node in self._living(failed)]
-        named = [
-            *(key for node in living for key in node.required),
-            *(key for node in living for key in node.properties),
-        ]
-        return list(dict.fromkeys(named))
+        if failed not in self._known:
+            living = [node for _, node in self._living(failed)]
+            required = [key for node in living for key in node.required]
+            self._known[failed] = list(dict.fromkeys([*required, *(key for node in living for key in node.properties)]))
+        return self._known[failed]
 
     def may_match(self, start: str, failed: int) -> bool:
         """Whether some pattern may match a key that begins with `start`."""
