@@ -210,12 +210,16 @@ class Automaton:
             return self.accepts(at.back)
         return isinstance(at, After) and at.parent == TOP
 
-    def depth(self, state: int) -> int:
-        """How many containers are open."""
+    def parent(self, state: int) -> int:
+        """The container that a state is in: a frame's number."""
         at = self.states[state]
         while isinstance(at, Comment):
             at = self.states[at.back]
-        depth, number = 0, TOP if at is None else at.parent
+        return TOP if at is None else at.parent
+
+    def depth(self, state: int) -> int:
+        """How many containers are open."""
+        depth, number = 0, self.parent(state)
         while number != TOP:
             depth, number = depth + 1, self.frame(number).frame.parent
         return depth
@@ -324,7 +328,7 @@ class Automaton:
         return DEAD if kept is None else self._in_number(InNumber(kept, kept.numbers.checker.start, parent), byte)
 
     def _unless_lost(self, place: Place, failed: int, kind: Kind, parent: int) -> Place | None:
-        """The place, if a value may be right of which these nodes are false; one without rules where all is forgiven."""
+        """The place, if a value may be right of which these are false; one without rules where all is forgiven."""
         if not self._is_lost(place, failed, kind, frozenset(), parent):
             return place
         return self.places.anything if self._forgives else None

@@ -7,12 +7,14 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from midfill.engine.schema.automaton import Automaton, InKey, InString
+from midfill.engine.schema.automaton import TOP, Automaton, InKey, InString, ObjectFrame
 from midfill.engine.schema.constraint import DEAD
-from midfill.engine.schema.moves import Move, moves
+from midfill.engine.schema.moves import Move, is_in, missing_keys, moves
 from midfill.engine.schema.style import style_of
 
 MOST_CONTINUATIONS = 64
+PART_COST = 6
+"""Of a key with its value, or of an item."""
 SPACE = b" \t\r\n"
 
 
@@ -37,6 +39,7 @@ class Gap:
         self._style = style_of(prefix[-8192:] + suffix[:8192])
         self._is_spaced = before[-1:] in SPACE and bool(before)
         self._continuations: dict[int, list[bytes]] = {}
+        self._wanted: dict[int, int] = {}
         self._pieces = _pieces(self._suffix)
         self._exits: dict[int, bool] = {}
         self._ends: dict[tuple[bool, int, int], bool] = {}
@@ -127,14 +130,15 @@ class Gap:
     def _search(self, start: int, effort: int) -> None:
         """Looks for an exit, cheapest texts first, and remembers what was found for all states on the way there.
 
-        A move is only tried when its turn comes: most never do.
+        The cost of a state is what led to it and what it still needs, by a guess. A move is only tried when its turn
+        comes: most never do.
         """
         order = itertools.count()
-        waiting = [(0, next(order), start, Move(b"", 0))]
+        waiting = [(0, next(order), 0, start, Move(b"", 0))]
         came: dict[int, tuple[int, bytes]] = {}
         done: set[int] = {DEAD}
         while waiting and len(done) <= effort:
-            cost, _, before, move = heapq.heappop(waiting)
+            _, _, spent, before, move = heapq.heappop(waiting)
             state = self.automaton.run(before, move.text)
             if state in done:
                 continue
@@ -145,8 +149,30 @@ class Gap:
             if known is not None or self.is_exit(state):
                 self._remember(state, known or b"", came)
                 return
+            far = self._far(state)
             for each in self._moves_from(state):
-                heapq.heappush(waiting, (cost + each.cost, next(order), state, each))
+                total = spent + each.cost
+                heapq.heappush(waiting, (total + far, next(order), total, state, each))
+
+    def _far(self, state: int) -> int:
+        """A guess at what it costs from here to an exit: brackets to close, and keys and items that must be there."""
+        number, far, depth = self.automaton.parent(state), 0, 0
+        while number != TOP:
+            far, depth = far + self._wants(number), depth + 1
+            number = self.automaton.frame(number).frame.parent
+        return far + max(0, depth - self._pieces.depth_outside)
+
+    def _wants(self, number: int) -> int:
+        """The part of that guess for one open container."""
+        if number not in self._wanted:
+            opened = self.automaton.frame(number)
+            if isinstance(opened, ObjectFrame):
+                wanted = sum(not is_in(self._suffix, key) for key in missing_keys(opened))
+            else:
+                least = max((node.least_items for node in opened.frame.place.nodes), default=0)
+                wanted = max(0, least - opened.length)
+            self._wanted[number] = PART_COST * wanted
+        return self._wanted[number]
 
     def _remember(self, state: int, text: bytes, came: dict[int, tuple[int, bytes]]) -> None:
         self._completions[state] = text

@@ -44,7 +44,7 @@ def moves(automaton: Automaton, state: int, style: Style, suffix: bytes) -> list
     Where the end of a text is there already, as `suffix`, its beginning is one too.
     """
     found: dict[bytes, int] = {}
-    for text, cost in _moves(automaton, state, style):
+    for text, cost in _moves(automaton, state, style, suffix):
         data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
         for beginning in (data, *_beginnings(data, suffix)):
             found.setdefault(beginning, cost)
@@ -59,7 +59,7 @@ def _beginnings(text: bytes, suffix: bytes) -> Iterator[bytes]:
         yield from (text[:place] for place in places if suffix.startswith(text[place:]))
 
 
-def _moves(automaton: Automaton, state: int, style: Style) -> Iterator[tuple[str | bytes, int]]:
+def _moves(automaton: Automaton, state: int, style: Style, suffix: bytes) -> Iterator[tuple[str | bytes, int]]:
     at = automaton.states[state]
     depth = automaton.depth(state)
     match at:
@@ -72,7 +72,7 @@ def _moves(automaton: Automaton, state: int, style: Style) -> Iterator[tuple[str
                 yield "]", 1
             yield from _items(automaton, at.parent, style, depth)
         case Key():
-            yield from _keys(automaton, at, style, depth)
+            yield from _keys(automaton, at, style.after_comma(depth), style.before_item(depth), suffix)
         case InKey():
             yield from _key_endings(automaton, at)
         case InString():
@@ -115,21 +115,30 @@ def _hopeful(place: Place, failed: int) -> Iterator[Node]:
     return (node for index, node in enumerate(place.nodes) if hopes >> index & 1)
 
 
-def _keys(automaton: Automaton, at: Key, style: Style, depth: int) -> Iterator[tuple[str, int]]:
+def _keys(
+    automaton: Automaton, at: Key, after_comma: str, before_first: str, suffix: bytes
+) -> Iterator[tuple[str, int]]:
+    """Keys: the first that is missing before all others, as to try them in each order would take for ever."""
     opened = automaton.frame(at.parent)
     assert isinstance(opened, ObjectFrame)
-    space = style.after_comma(depth) if opened.keys else style.before_item(depth)
-    missing = missing_keys(opened)
+    space = after_comma if opened.keys else before_first
+    missing = sorted(missing_keys(opened), key=lambda key: is_in(suffix, key))
     if at.may_end:
         yield "}", OPTIONAL if missing else 1
-    for place, key in enumerate(missing[:MOST_CHOICES]):
-        yield f"{space}{_spelled(key)}", min(1 + place, OPTIONAL)  # in the schema's order
+    if missing:
+        yield f"{space}{_spelled(missing[0])}", OPTIONAL if is_in(suffix, missing[0]) else 1
     known = [key for key in opened.frame.place.known_keys(opened.frame.failed) if key not in opened.keys]
-    for key in [key for key in known if key not in missing][:MOST_CHOICES]:
-        yield f"{space}{_spelled(key)}", OPTIONAL
+    others = list(dict.fromkeys([*missing, *known]))
+    for key in others[:MOST_CHOICES]:
+        yield f"{space}{_spelled(key)}", 2 * OPTIONAL if is_in(suffix, key) else OPTIONAL
     for key in _other_keys(opened):
         yield f"{space}{_spelled(key)}", 2 * OPTIONAL
     yield f'{space}"', 3 * OPTIONAL
+
+
+def is_in(suffix: bytes, key: str) -> bool:
+    """Whether it seems that a key stands in the text after the hole."""
+    return _spelled(key).encode() in suffix
 
 
 def _other_keys(opened: ObjectFrame) -> Iterator[str]:
@@ -191,11 +200,14 @@ def _string_endings(at: InString) -> Iterator[tuple[str | bytes, int]]:
         yield from _character_endings(at.partial)
         return
     texts = at.place.texts
-    if texts is not None:
-        for wanted in _wanted(at.place, at.place.wrong["string"] | texts.failed(at.checked)):
-            for ending in texts.checker.endings(at.checked, texts.rules(wanted))[:MOST_CHOICES]:
-                yield _spelled(ending)[1:-1], 1
-    yield '"', 1
+    is_met = texts is None or not texts.unmet(at.checked)
+    yield '"', 1 if is_met else 3
+    if texts is None:
+        return
+    for wanted in _wanted(at.place, at.place.wrong["string"] | texts.failed(at.checked)):
+        endings = texts.checker.endings(at.checked, texts.rules(wanted))
+        for place, ending in enumerate(endings[:MOST_CHOICES]):
+            yield _spelled(ending)[1:-1], 1 + min(place, OPTIONAL) + 3 * is_met
 
 
 def _wanted(place: Place, failed: int) -> list[int]:
@@ -211,9 +223,11 @@ def _wanted(place: Place, failed: int) -> list[int]:
 
 def _number_endings(at: InNumber) -> Iterator[tuple[str, int]]:
     numbers = at.place.numbers
+    is_met = numbers.checker.is_complete(at.checked) and not numbers.unmet(at.checked)
     for wanted in _wanted(at.place, at.place.wrong["number"] | numbers.failed(at.checked)):
-        for ending in numbers.checker.endings(at.checked, numbers.rules(wanted))[:MOST_CHOICES]:
-            yield ending, 1
+        endings = numbers.checker.endings(at.checked, numbers.rules(wanted))
+        for place, ending in enumerate(endings[:MOST_CHOICES]):
+            yield ending, 1 + min(place, OPTIONAL) + 4 * is_met
 
 
 def _items(automaton: Automaton, parent: int, style: Style, depth: int) -> Iterator[tuple[str, int]]:
@@ -229,15 +243,15 @@ def _values(place: Place) -> Iterator[tuple[str, int]]:
     """Starts of values, or whole ones where the schema names them."""
     hopeful = list(_hopeful(place, 0))
     named = [choice for node in hopeful for choice in node.choices or ()]
-    for choice in named[:MOST_CHOICES]:
-        yield _dumped(choice), 2
+    for order, choice in enumerate(named[:MOST_CHOICES]):
+        yield _dumped(choice), 2 + min(order, OPTIONAL)
     for choice in [choice for node in hopeful for choice in node.suggested][:8]:
         yield _dumped(choice), 4
+    yield from (('"', 2), ("true", 3), ("false", 4), ("null", 3), ("{", 4), ("[", 3))
     numbers = place.numbers.checker
     for wanted in _wanted(place, place.wrong["number"]):
-        for ending in numbers.endings(numbers.start, place.numbers.rules(wanted))[:4]:
-            yield ending, 3
-    yield from (('"', 3), ("true", 4), ("false", 4), ("null", 4), ("{", 5), ("[", 5))
+        for order, ending in enumerate(numbers.endings(numbers.start, place.numbers.rules(wanted))[:4]):
+            yield ending, 3 + 2 * order
 
 
 def _dumped(value: Any) -> str:
