@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midfill.server.settings import Settings, read_settings
+from midfill.server.settings import SchemaRule, Settings, read_settings
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-NAMES = ("enabled", "languages", "exclude", "debounceMs", "maxTokens", "explicitMode", "model", "midfill")
+NAMES = ("enabled", "languages", "exclude", "debounceMs", "maxTokens", "explicitMode", "model", "schemas", "midfill")
 
 
 def complaints(**sent: object) -> list[str]:
@@ -64,6 +64,17 @@ def test_a_wrong_item_does_not_undo_the_others() -> None:
     settings, wrong = read_settings({"exclude": ["private/", 3], "languages": {"lua": False, "c": "no"}})
     assert settings == Settings(exclude=["private/"], languages={"lua": False})
     assert wrong == ["exclude: wanted a pattern as in .gitignore, got 3", "languages.c: wanted true or false, got 'no'"]
+
+
+def test_a_rule_for_schemas_is_read_and_a_wrong_one_named() -> None:
+    rules = [{"fileMatch": ["a.json"], "url": "b.json"}, {"fileMatch": ["a.json"]}, {"url": "b.json"}]
+    settings, wrong = read_settings({"schemas": [*rules, {"fileMatch": ["c.json"], "schema": False}]})
+    assert settings.schemas == [
+        SchemaRule(file_match=["a.json"], url="b.json"),
+        SchemaRule(file_match=["c.json"], schema=False),
+    ]
+    assert len(wrong) == 2
+    assert wrong[0] == "schemas: wanted an object with fileMatch, and url or schema, got {'fileMatch': ['a.json']}"
 
 
 def test_a_complaint_is_short_whatever_came() -> None:

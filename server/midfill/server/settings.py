@@ -14,6 +14,23 @@ Globs = Annotated[list[Glob], Meta(description="a list of patterns as in .gitign
 Milliseconds = Annotated[int, Meta(ge=0, le=10_000)]
 
 
+class SchemaRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A JSON Schema, and the files that it is for, as VS Code's `json.schemas` has it."""
+
+    file_match: Annotated[list[str], Meta(min_length=1)]
+    url: str = ""
+    """Of the web, of a file, or a path in the workspace. Not looked at where there is a `schema`."""
+    schema: dict[str, object] | bool | None = None
+
+    def __post_init__(self) -> None:
+        if not self.url and self.schema is None:
+            raise ValueError("neither url nor schema")
+
+
+OneSchema = Annotated[SchemaRule, Meta(description="an object with fileMatch, and url or schema")]
+ManySchemas = Annotated[list[OneSchema], Meta(description="a list of objects with fileMatch, and url or schema")]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The descriptions complete "wanted …" in a complaint."""
 
@@ -34,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """None is the embedded one. The engine is shared: the first window to start it decides."""
     other_files: Switch = True
     """Whether pieces of other open files are shown to the model."""
+    schemas: ManySchemas = []
+    """For JSON files that name none themselves; the first that fits counts."""
+    fetch_schemas: Switch = False
+    """Whether schemas are fetched from the web. What was fetched once is kept, and used in any case."""
     speculate: Switch = True
     """Whether the next fill is computed before it is asked for."""
     statistics: Switch = True
@@ -45,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 _FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings)}
+_ITEMS = {"exclude": Glob, "schemas": OneSchema}
+"""Of lists."""
 
 
 def read_settings(raw: object) -> tuple[Settings, list[str]]:
@@ -80,9 +103,9 @@ def _kept(name: str, value: object, complaints: list[str]) -> object:
         items = cast("dict[str, object]", value).items()
         switches = {key: _converted(f"languages.{_short(key)}", item, Switch, complaints) for key, item in items}
         return {key: switch for key, switch in switches.items() if switch is not UNSET}
-    if name == "exclude" and isinstance(value, list):
-        globs = [_converted("exclude", item, Glob, complaints) for item in cast("list[object]", value)]
-        return [glob for glob in globs if glob is not UNSET]
+    if (wanted := _ITEMS.get(name)) is not None and isinstance(value, list):
+        items = [_converted(name, item, wanted, complaints) for item in cast("list[object]", value)]
+        return [item for item in items if item is not UNSET]
     return _converted(name, value, _FIELDS[name].type, complaints)
 
 
