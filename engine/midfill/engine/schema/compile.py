@@ -45,8 +45,7 @@ class Reader:
         self._unread: dict[int, tuple[Any, Any, str]] = {}
         resources = {each: self._resource(other) for each, other in (others or {}).items()}
         root = self._resource(schema)
-        # Anchors, and schemas with an id inside others, are found by walking all: once here rather than at each use.
-        registry = REGISTRY.with_resources([*resources.items(), (uri, root)]).crawl()
+        registry = _walked(REGISTRY.with_resources([*resources.items(), (uri, root)]))
         self.is_dynamic = "$dynamicRef" in str(schema) or "$recursiveRef" in str(schema)
         self.root = self.node(schema, registry.resolver(uri).in_subresource(root), self._draft(schema, self._default))
 
@@ -285,6 +284,14 @@ class _Keywords:
             node.none_of.append(self._sub(self.schema["not"]))
         if "if" in self.schema and self.draft not in ("draft4", "draft6"):
             node.condition = (self._sub(self.schema["if"]), self._node("then"), self._node("else"))
+
+
+def _walked(registry: referencing.Registry[Any]) -> referencing.Registry[Any]:
+    """The registry with anchors, and schemas with an id inside others, found once here rather than at each use."""
+    try:
+        return registry.crawl()
+    except (AttributeError, TypeError, ValueError):  # the library takes what stands where schemas do for schemas
+        return registry
 
 
 def _kind(value: Any) -> Kind:
