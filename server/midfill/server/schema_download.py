@@ -23,6 +23,7 @@ STEP_TIMEOUT_S = 10.0
 TIMEOUT_S = 60.0
 """For all of it."""
 PIECE_BYTES = 1 << 16
+NOTICE = "notice-was-given"
 
 
 class SchemaError(MidfillError):
@@ -61,6 +62,15 @@ class SchemaCache:
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise
+
+    def is_first_notice(self) -> bool:
+        """Whether the person was never told before that schemas can be fetched; from now on they were."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.folder / NOTICE).touch(mode=0o600, exist_ok=False)
+        except OSError:  # it is there, or cannot be: then it would be told each time
+            return False
+        return True
 
     def _file(self, url: str) -> Path:
         return self.folder / f"{hashlib.sha256(url.encode()).hexdigest()}.json"
