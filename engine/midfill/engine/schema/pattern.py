@@ -1,7 +1,7 @@
 """Regular expressions followed a character at a time, in bounded time and memory whatever the pattern."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from midfill.engine.schema.constraint import DEAD
 from midfill.engine.schema.pattern_graph import FINAL, UNREACHABLE, Graph, bits, graph_of
@@ -14,9 +14,9 @@ MATCHED = 1
 _LOST = 2
 """Where a pattern goes that would need more memory than `_MAX_BITS`: from there nothing is accepted or ruled out."""
 
-_MAX_BITS = 1 << 28  # 32 MiB of sets
+_MAX_BITS = 1 << 29  # 64 MiB
 _MAX_SEARCHED = 4096
-_PLAIN = "a0A-_. bcxyz/:@,;+*=~!?#$%&()[]{}<>|^`'" + "123456789BZ" + "\u00e9\u4e00\n\t"
+_PLAIN = "a0AZT-_. bcxyz/:@,;+*=~!?#$%&()[]{}<>|^`'" + "123456789B" + "\u00e9\u4e00\n\t"
 
 _AT_START, _AFTER_WORD, _AFTER_OTHER, _AT_END = range(4)
 
@@ -44,7 +44,6 @@ class Pattern:
             self._distances[-1] = distance
         start = self._state(graph.first, _AT_START)
         self.start = start if self.distance(start) < UNREACHABLE else DEAD
-        self.samples: Sequence[str] = self._plainest()
 
     def step(self, state: int, char: str) -> int:
         """The state after one more character; `DEAD` if no continuation can hold a match any more."""
@@ -66,6 +65,16 @@ class Pattern:
         """The shortest text from here to a match, of equals the plainest; None where none was found."""
         found = shortest_texts(state, self.samples, self.step, self.accepts, self.distance, _MAX_SEARCHED)
         return next(found, None)
+
+    @cached_property
+    def samples(self) -> Sequence[str]:
+        """One character of each class, the plainest that there is, plainest first."""
+        edges = (point for chars in self._graph.chars for span in chars.ranges for point in (*span, span[1] + 1))
+        some = (chr(point) for point in edges if point <= 0x10FFFF)
+        found: dict[int, str] = {}
+        for char in (*_PLAIN, *_of_categories(self._graph), *some):
+            found.setdefault(self.class_of(char), char)
+        return list(found.values())
 
     def class_of(self, char: str) -> int:
         """A number that is the same for all characters that this pattern does not tell apart."""
@@ -105,7 +114,7 @@ class Pattern:
         known = self._ids.get((positions, before))
         if known is not None:
             return known
-        self._bits_left -= len(self._graph.follow) + 4096  # what a state costs beside its set
+        self._bits_left -= len(self._graph.follow) + 8192  # about 1 KiB beside the set
         if self._bits_left < 0:
             return _LOST
         accepts = bool(self._cross(positions, before, _AT_END) & FINAL)
@@ -137,15 +146,6 @@ class Pattern:
             positions = self._cross(positions, before, _AFTER_OTHER) | self._cross(positions, before, _AFTER_WORD)
         within = [self._graph.distance[position] for position in bits(positions)]
         return max(1, min(within, default=UNREACHABLE))
-
-    def _plainest(self) -> list[str]:
-        """One character of each class, the plainest that there is, plainest first."""
-        edges = (point for chars in self._graph.chars for span in chars.ranges for point in (*span, span[1] + 1))
-        some = (chr(point) for point in edges if point <= 0x10FFFF)
-        found: dict[int, str] = {}
-        for char in (*_PLAIN, *_of_categories(self._graph), *some):
-            found.setdefault(self.class_of(char), char)
-        return list(found.values())
 
 
 def _lasting(graph: Graph) -> int:

@@ -7,6 +7,8 @@ Source: ECMA-262, "RegExp (Regular Expression) Objects" and annex B; JSON Schema
 
 import re
 import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -47,7 +49,7 @@ class UnsupportedPattern(ValueError):
 
 
 class CharSet(NamedTuple):
-    """Code points: those of the ranges and of the general categories, or all others."""
+    """Code points: those of the ranges and of the general categories, or all others. Ranges are in order and apart."""
 
     ranges: tuple[tuple[int, int], ...] = ()
     categories: frozenset[str] = frozenset()
@@ -55,7 +57,8 @@ class CharSet(NamedTuple):
 
     def has(self, char: str) -> bool:
         point = ord(char)
-        listed = any(low <= point <= high for low, high in self.ranges)
+        at = bisect_right(self.ranges, (point, _LAST)) - 1
+        listed = at >= 0 and point <= self.ranges[at][1]
         if not listed and self.categories:
             listed = unicodedata.category(char) in self.categories
         return listed is not self.negated
@@ -211,7 +214,7 @@ class _Parser:
             span = self._range_from(low)
             ranges.update((span,) if span else low.ranges)
             categories |= low.categories
-        return CharSet(tuple(sorted(ranges)), categories, negated)
+        return CharSet(_joined(ranges), categories, negated)
 
     def _range_from(self, low: CharSet) -> tuple[int, int] | None:
         """The range that starts with this atom; None where none does, as where a dash stands beside a class."""
@@ -283,6 +286,16 @@ def _point(chars: CharSet) -> int | None:
     """The code point of a set of one, as an atom of a class gives it."""
     one = len(chars.ranges) == 1 and chars.ranges[0][0] == chars.ranges[0][1]
     return chars.ranges[0][0] if one else None
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The same code points, in order and apart."""
+    joined: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if joined and low <= joined[-1][1] + 1:
+            low, high = joined[-1][0], max(high, joined.pop()[1])
+        joined.append((low, high))
+    return tuple(joined)
 
 
 def _spelled_out(chars: CharSet) -> CharSet:
