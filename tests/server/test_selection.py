@@ -95,6 +95,31 @@ async def test_the_selection_is_filled_by_one_edit(env: dict[str, str]) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("options", [{"enabled": False}, {"languages": {"*": False}}, {"maxFileBytes": 1}])
+async def test_a_command_fills_where_suggestions_are_switched_off(env: dict[str, str], options: dict[str, Any]) -> None:
+    async with editing(env, RULES) as editor:
+        applying(editor)
+        editor.client.workspace_did_change_configuration(types.DidChangeConfigurationParams({"midfill": options}))
+        editor.open("total = TODO|\n")
+        assert await editor.ask() == []
+        assert await editor.run(command(editor, 8, 12)) is True
+        assert editor.text == "total = sum(values)\n"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("name", "options"), [(".env", {}), ("out.py", {"exclude": ["out.py"]})])
+async def test_a_command_fills_no_secret_and_nothing_excluded(
+    env: dict[str, str], name: str, options: dict[str, Any]
+) -> None:
+    async with editing(env, RULES, options=options) as editor:
+        editor.open("total = TODO|\n", uri=f"file:///work/{name}")
+        assert await editor.run(command(editor, 8, 12)) is False
+        (message,) = editor.client.messages
+        assert "nothing is filled here" in message.message
+        assert (await engine_status(env)).answered == 0
+
+
+@pytest.mark.asyncio
 async def test_a_fill_that_is_unsure_is_given_to_who_asks_for_it(env: dict[str, str]) -> None:
     async with editing(env, RULES) as editor:
         applying(editor)

@@ -91,7 +91,7 @@ async def fill_selection(
     document = session.document
     if arguments.version is not None and arguments.version != document.version:
         raise SelectionError("the file has changed since the selection was made")
-    if (reason := session.reason_for_silence()) is not None:
+    if (reason := session.reason_to_refuse()) is not None:
         raise SelectionError(f"nothing is filled here: {reason}")
     version = document.version
     start, end = sorted(document.place(types.Position(*msgspec.structs.astuple(p))) for p in arguments.range.ends)

@@ -110,12 +110,16 @@ class Session:
     # Suggestions
 
     def reason_for_silence(self) -> str | None:
-        """Why nothing is suggested in this document at all; None if it is served."""
+        """Why nothing is suggested in this document at all; None if it is served. A command may fill it still."""
         settings = self.shared.settings
         if not settings.serves(self.document.language):
             return "switched off"
         if self.document.num_bytes > settings.max_file_bytes:
             return "the file is too large"
+        return self.reason_to_refuse()
+
+    def reason_to_refuse(self) -> str | None:
+        """Why not even a command may show this document to the model: it is secret or ignored. None if it may."""
         if self.path is not None:
             return self.shared.ignored.reason(self.path)
         return secret_pattern(PurePosixPath(unquote(urlsplit(self.document.uri).path)))
