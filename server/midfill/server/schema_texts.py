@@ -71,7 +71,7 @@ class SchemaTexts:
         may_fetch: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ignored, self._cache, self._may_fetch, self._clock = ignored, cache, may_fetch, clock
+        self._ignored, self.cache, self._may_fetch, self._clock = ignored, cache, may_fetch, clock
         self._entries: dict[str, _Entry] = {}
         self._workers = threading.BoundedSemaphore(NUM_WORKERS)
 
@@ -124,7 +124,7 @@ class SchemaTexts:
         """Waits for the disk and the web."""
         cached = None
         try:
-            cached = self._cache.read(url)
+            cached = self.cache.read(url)
         except OSError as error:
             log.info("the cache of schemas cannot be read: %s", error)
         if cached is not None and (cached.age_s < FETCHED_FRESH_S or not self._may_fetch):
@@ -142,7 +142,7 @@ class SchemaTexts:
 
     def _keep(self, url: str, body: bytes) -> None:
         try:
-            self._cache.write(url, body)
+            self.cache.write(url, body)
         except OSError as error:
             log.info("a schema is not kept: %s", error)
 
