@@ -231,6 +231,14 @@ async def test_a_dismissed_suggestion_does_not_come_back(env: dict[str, str]) ->
         assert await editor.ask(AUTOMATIC) == []
 
 
+async def test_true_is_no_items_number(env: dict[str, str]) -> None:
+    async with editing(env, RULES) as editor:
+        editor.open("x = |\n")
+        assert texts(await editor.ask()) == ["42"]
+        await editor.run(types.Command(title="", command="midfill.rejected", arguments=[True]))
+        assert texts(await editor.ask(AUTOMATIC)) == ["42"]
+
+
 async def test_typing_something_else_rejects_a_suggestion(env: dict[str, str]) -> None:
     async with editing(env, RULES) as editor:
         editor.open("x = |\n")

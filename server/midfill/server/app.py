@@ -251,7 +251,7 @@ def did_partially_accept(ls: Server, params: Any) -> None:
 
 def _offer(ls: Server, arguments: Sequence[object] | None) -> tuple[Session, Offer] | None:
     match arguments:
-        case [int(id)]:
+        case [int(id)] if not isinstance(id, bool):  # JSON's true is no number, but Python's is 1
             return ls.offers.get(id)
         case _:
             return None

@@ -103,7 +103,7 @@ async def fill_selection(
 
 
 def _most_tokens(session: Session, gap: Gap) -> int:
-    """About as many tokens as the selection has, and as the settings allow in any case; at most a canvas."""
+    """About as many as the selection has, but at most 256, a large model's canvas; more if the settings allow more."""
     selected = session.document.offset(gap.end) - session.document.offset(gap.start)
     return max(session.shared.settings.max_tokens, min(256, selected // 3))
 
