@@ -6,6 +6,9 @@ schemas that judge it, which of them have failed, and the keys that it has. Keys
 
 from __future__ import annotations
 
+import functools
+import json
+import re
 from typing import Literal, NamedTuple
 
 from midfill.engine.common_prefix import common_prefix
@@ -21,6 +24,9 @@ WORDS: dict[int, tuple[bytes, bool | None]] = {
     ord("n"): (b"null", None),
 }
 TRAIL_BYTES = 512
+_WHOLE_STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\.)*"')
+_ESCAPED = re.compile(rb"\\u[dD]")
+"""Perhaps half of a surrogate pair, which JSON's parsers differ on."""
 TOP = 0
 """The number of the frame around the document's one value."""
 
@@ -148,6 +154,8 @@ class Automaton:
         self._keys_allowed: dict[int, Literal["any", "known", "none"]] = {}
         self._rows: list[dict[int, int]] = [{}]
         self._forgiving_rows: list[dict[int, int]] = [{}]
+        self._strings: dict[tuple[int, bytes], int] = {}
+        self._forgiven_strings: dict[tuple[int, bytes], int] = {}
         self._forgives = False
         self.start = self._state(Value(places.root, TOP))
         self._trail_of = b""
@@ -163,28 +171,61 @@ class Automaton:
 
     def run(self, state: int, text: bytes) -> int:
         """The state after `text`."""
-        rows = self._rows
-        for byte in text:
-            after = rows[state].get(byte)
-            state = self.step(state, byte) if after is None else after
-            if state == DEAD:
-                return DEAD
-        return state
+        return self._run(state, text, self._rows, self._strings)
 
     def run_forgiving(self, state: int, text: bytes) -> int:
         """The state after a text that is JSON but may break the schema: what is wrong counts as right."""
-        for byte in text:
-            row = self._forgiving_rows[state]
-            if byte not in row:
-                self._forgives = True
-                try:
-                    row[byte] = self._next(state, byte)
-                finally:
-                    self._forgives = False
-            state = row[byte]
-            if state == DEAD:
-                return DEAD
+        self._forgives = True
+        try:
+            return self._run(state, text, self._forgiving_rows, self._forgiven_strings)
+        finally:
+            self._forgives = False
+
+    def _run(self, state: int, text: bytes, rows: list[dict[int, int]], strings: dict[tuple[int, bytes], int]) -> int:
+        """The state after `text`, of which whole strings are one step."""
+        place, length = 0, len(text)
+        while place < length and state != DEAD:
+            byte = text[place]
+            if byte == 0x22 and (string := _WHOLE_STRING.match(text, place)) is not None:
+                key = (state, string[0])
+                if key not in strings:
+                    strings[key] = self._whole_string(state, string[0], rows)
+                state, place = strings[key], string.end()
+                continue
+            after = rows[state].get(byte)
+            if after is None:
+                after = rows[state][byte] = self._next(state, byte)
+            state, place = after, place + 1
         return state
+
+    def _whole_string(self, state: int, literal: bytes, rows: list[dict[int, int]]) -> int:
+        at = self.states[state]
+        try:
+            text = json.loads(literal)
+        except ValueError:
+            return DEAD if isinstance(at, Key | Value | Item) else self._by_bytes(state, literal, rows)
+        if isinstance(at, Key) and not _ESCAPED.search(literal):
+            return self._end_key(text, at.parent)
+        if isinstance(at, Value) and not _ESCAPED.search(literal):
+            return self._end_string(at.place, text, at.parent)
+        if isinstance(at, Item) and not _ESCAPED.search(literal):
+            item = self.item(at.parent)
+            return DEAD if item is None else self._end_string(item[0], text, item[1])
+        return self._by_bytes(state, literal, rows)
+
+    def _by_bytes(self, state: int, text: bytes, rows: list[dict[int, int]]) -> int:
+        for byte in text:
+            if byte not in rows[state]:
+                rows[state][byte] = self._next(state, byte)
+            state = rows[state][byte]
+        return state
+
+    def _end_string(self, place: Place, text: str, parent: int) -> int:
+        failed = place.wrong["string"]
+        if place.texts is not None:
+            checker = place.texts.checker
+            failed |= place.texts.unmet(functools.reduce(checker.step, text, checker.start))
+        return self._ended(place, failed, "string", parent)
 
     def after(self, text: bytes) -> int:
         """The state after a document's first bytes; what they share with the last text asked for is not read again."""

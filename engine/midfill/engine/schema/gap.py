@@ -67,6 +67,8 @@ class Gap:
     def _leads_out(self, state: int) -> bool:
         if self.holds == "all":
             return self._has_depth(state) and self._ends_well(state)
+        if self.holds == "grammar" and not self._has_depth(state):
+            return False
         is_near = self.automaton.run(state, self._nearest()) != DEAD
         if self.holds == "near" or not is_near:
             return is_near
