@@ -6,6 +6,7 @@ from itertools import chain
 from math import lcm
 from typing import NamedTuple
 
+from midfill.engine.schema.number_literals import Literals
 from midfill.engine.schema.number_text import Number, Phase
 
 MAX_DIGITS = 64
@@ -37,7 +38,7 @@ class Sizes(NamedTuple):
     high_open: bool = False
     grid: tuple[int, int] | None = None
     """A step as an integer times a power of ten."""
-    literals: tuple[Decimal, ...] | None = None
+    literals: Literals | None = None
 
     def holds(self, size: Decimal) -> bool:
         """Whether a number without its sign is within the bounds and on the grid."""
@@ -55,13 +56,13 @@ class Reach(NamedTuple):
     plain: int
     """The power that needs no exponent to be written, or no other than the one that is there."""
 
-    def has(self, size: Decimal) -> bool:
-        if not size or not self.digits:
-            return not self.digits and (self.open or not size)
-        power = size.adjusted() - len(str(self.digits)) + 1
-        scaled = size.scaleb(-power, _EXACT)
-        fits = int(scaled) == self.digits if self.open else scaled == self.digits
-        return fits and self.allows(power)
+    def among(self, literals: Literals) -> Iterator[Decimal]:
+        """Those of an enum that are within reach."""
+        if not self.digits and self.open:
+            return iter(literals.shortest)
+        length = len(str(self.digits))
+        found = literals.starting(self.digits, more=self.open)
+        return (size for size in found if not size or self.allows(size.adjusted() + 1 - length))
 
     def allows(self, power: int) -> bool:
         return any(low <= power <= high for low, high in self.powers)
@@ -115,14 +116,14 @@ def sizes_of(rule: NumberRule, *, negative: bool) -> Sizes | None:
     if rule.literals is None:
         return sizes
     signed = (size for size in rule.literals if size.is_finite() and (not size or (size < 0) is negative))
-    kept = sorted(abs(size) for size in signed if sizes.holds(abs(size)))
-    return Sizes(literals=tuple(kept)) if kept else None
+    kept = Literals(abs(size) for size in signed if sizes.holds(abs(size)))
+    return Sizes(literals=kept) if kept else None
 
 
 def some_size(reach: Reach, sizes: Sizes) -> Decimal | None:
     """A size within reach that is wanted, one that is easily written if there is one; None if there is none."""
     if sizes.literals is not None:
-        return next((size for size in sizes.literals if reach.has(size)), None)
+        return next(reach.among(sizes.literals), None)
     if not reach.digits:
         if sizes.holds(Decimal(0)):
             return Decimal(0)
@@ -250,18 +251,16 @@ def _minus(bound: Decimal | None) -> Decimal | None:
     return None if bound is None else -bound
 
 
-def merged(sizes: Sequence[Sizes | None]) -> Sizes | None:
-    """The sizes that all of these want; None if there are none."""
-    bounds, grid, literals = Sizes(), None, None
-    for each in sizes:
-        if each is None:
-            return None
-        low, low_open = max((bounds.low, bounds.low_open), (each.low, each.low_open))
-        highs = [(one.high, not one.high_open) for one in (bounds, each) if one.high is not None]
+def merged(sizes: Sequence[Sizes]) -> Sizes:
+    """The sizes that all of these want."""
+    both = sizes[0]
+    for each in sizes[1:]:
+        low, low_open = max((both.low, both.low_open), (each.low, each.low_open))
+        highs = [(one.high, not one.high_open) for one in (both, each) if one.high is not None]
         high, closed = min(highs, default=(None, True))
-        bounds = Sizes(low, low_open, high, not closed)
-        grid = merged_grid(grid, each.grid)
-        if each.literals is not None:
-            literals = each.literals if literals is None else tuple(sorted({*literals} & {*each.literals}))
-    kept = None if literals is None else tuple(filter(bounds._replace(grid=grid).holds, literals))
-    return Sizes(literals=kept) if kept is not None else bounds._replace(grid=grid)
+        if both.literals is not None and each.literals is not None:
+            literals = both.literals & each.literals
+        else:
+            literals = both.literals or each.literals
+        both = Sizes(low, low_open, high, not closed, merged_grid(both.grid, each.grid), literals)
+    return both

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from heapq import nsmallest
+from itertools import islice
 from typing import NamedTuple
 
 from midfill.engine.schema.constraint import DEAD
@@ -149,22 +150,26 @@ class NumberChecker:
         """Texts that may end the number as wanted: where only its end is told apart, a few that any number takes."""
         yield from ("", "0", "1", ".0", f"e{number.places}")
         for negative in (False, True) if number.phase is Phase.START else (number.negative,):
-            sizes = merged([self._sizes[negative][at] for at in bits(wanted)])
-            if sizes is not None:
-                texts = (rest(number, -size if negative else size) for size in self._good_sizes(number, sizes))
-                yield from nsmallest(_MAX_TRIED, filter(None, texts), key=len)
+            sizes = [self._sizes[negative][at] for at in bits(wanted)]
+            asked = [each for each in sizes if each is not None]
+            if asked and len(asked) == len(sizes):
+                good = islice(_good_sizes(number, merged(asked)), _MAX_TRIED)
+                texts = (rest(number, -size if negative else size) for size in good)
+                yield from nsmallest(_MAX_ENDINGS, filter(None, texts), key=len)
 
-    def _good_sizes(self, number: Number, sizes: Sizes) -> Iterator[Decimal]:
-        if sizes.literals is not None:
-            yield from sizes.literals
-            return
-        some = some_size(reach_of(number), sizes)
-        if some is not None:
-            yield some
-        step = Decimal(sizes.grid[0]).scaleb(sizes.grid[1]) if sizes.grid else Decimal(1)
-        for near in (sizes.low, sizes.low + step, sizes.high, Decimal(0), Decimal(1), Decimal(10), step, 10 * step):
-            if near is not None and near >= 0:
-                yield near
+
+def _good_sizes(number: Number, sizes: Sizes) -> Iterator[Decimal]:
+    """Sizes to try, among them one that is right if any is."""
+    if sizes.literals is not None:
+        yield from reach_of(number).among(sizes.literals)
+        return
+    some = some_size(reach_of(number), sizes)
+    if some is not None:
+        yield some
+    step = Decimal(sizes.grid[0]).scaleb(sizes.grid[1]) if sizes.grid else Decimal(1)
+    for near in (sizes.low, sizes.low + step, sizes.high, Decimal(0), Decimal(1), Decimal(10), step, 10 * step):
+        if near is not None and near >= 0:
+            yield near
 
 
 def _is_long(number: Number) -> bool:

@@ -4,6 +4,8 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import NamedTuple
 
+from midfill.engine.schema.number_literals import digits_of
+
 
 class Phase(IntEnum):
     """How far into a number the text is."""
@@ -112,8 +114,7 @@ def _plain(value: Decimal) -> str:
 
 def _digits(value: Decimal) -> tuple[int, str]:
     """Where the point is, counted from the first digit, and the digits without zeros at the end."""
-    digits = "".join(map(str, value.as_tuple().digits)).rstrip("0")
-    return (value.adjusted() + 1 if value else 0), digits
+    return (value.adjusted() + 1 if value else 0), digits_of(value)
 
 
 def _scientific(number: Number, value: Decimal) -> str | None:

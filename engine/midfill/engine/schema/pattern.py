@@ -101,9 +101,7 @@ class Pattern:
         crossed = self._cross(positions, before, after)
         if crossed & FINAL:
             return MATCHED
-        moved = self._graph.first
-        for position in bits(crossed & accepted):
-            moved |= self._graph.follow[position]
+        moved = self._graph.first | self._graph.followers(crossed & accepted)
         return self._state(moved & self._lasting, after)
 
     def _state(self, positions: int, before: int) -> int:

@@ -95,9 +95,37 @@ class Graph:
     distance: list[int] = field(default_factory=lambda: [0])
     first: int = 0
     _assertion_at: dict[int, str] = field(default_factory=dict)
+    _leads_on: int = 0
+    """The positions that the next one may follow."""
+    _beside: dict[int, int] = field(default_factory=dict)
+    """What else may follow a position, and the positions of which that is so."""
+    _branches: int = 0
+    """Those positions together."""
 
     def assertion(self, position: int) -> str | None:
         return self._assertion_at.get(position)
+
+    def followers(self, positions: int) -> int:
+        """What may follow one of these positions."""
+        # In long repeats all but a few positions lead to the next one: those are moved together.
+        found = (positions & self._leads_on) << 1
+        if positions.bit_count() > len(self._beside):
+            for beside, leading in self._beside.items():
+                found |= beside if positions & leading else 0
+            return found
+        for position in bits(positions & self._branches):
+            found |= self.follow[position]
+        return found
+
+    def sum_up(self) -> None:
+        """Makes `followers` ready once all positions are linked."""
+        for position, after in enumerate(self.follow):
+            here, following = 1 << position, 2 << position
+            self._leads_on |= here if after & following else 0
+            beside = after & ~following
+            if beside:
+                self._branches |= here
+                self._beside[beside] = self._beside.get(beside, 0) | here
 
     def add(self, node: Node) -> _Piece:
         if isinstance(node, Chars):
@@ -151,5 +179,6 @@ def graph_of(node: Node) -> Graph:
     graph = Graph()
     piece = graph.add(node)
     graph.link(piece, FINAL, 0)
+    graph.sum_up()
     graph.first = piece.first | (FINAL if piece.nullable else 0)
     return graph

@@ -64,6 +64,7 @@ class TextChecker:
         self._ids: dict[_Place, int] = {}
         self._places: list[_Place] = []
         self._rows: list[dict[str, int]] = []
+        self._moves: list[dict[str | tuple[int, ...], int]] = []
         self._failed: list[int] = []
         self._unmet: list[int] = []
         self._endings: dict[tuple[int, int], list[str]] = {}
@@ -100,8 +101,17 @@ class TextChecker:
         return _Watched(min(rule.min_length, MAX_COUNTED), most, numbers, None)
 
     def _explore(self, state: int, char: str) -> int:
-        """The step that was not taken before."""
+        """The step that was not taken before; all characters that no rule tells apart here are taken together."""
         place = self._places[state]
+        literal = any(high for _, high, _ in place.spans)
+        kind = char if literal else tuple(pattern.class_of(char) for pattern in self._patterns)
+        after = self._moves[state].get(kind)
+        if after is None:
+            after = self._moves[state][kind] = self._move(place, char)
+        self._rows[state][char] = after
+        return after
+
+    def _move(self, place: _Place, char: str) -> int:
         patterns = tuple(
             each.step(at, char) if at != DEAD else DEAD for each, at in zip(self._patterns, place.patterns, strict=True)
         )
@@ -109,9 +119,7 @@ class TextChecker:
             _NO_SPAN if rule.literals is None else _narrowed(rule.literals, span, char)
             for rule, span in zip(self._rules, place.spans, strict=True)
         )
-        after = self._state(_Place(place.failed, place.count + 1, patterns, spans))
-        self._rows[state][char] = after
-        return after
+        return self._state(_Place(place.failed, place.count + 1, patterns, spans))
 
     def _state(self, place: _Place) -> int:
         failed = place.failed
@@ -124,6 +132,7 @@ class TextChecker:
             known = self._ids[place] = len(self._places)
             self._places.append(place)
             self._rows.append({})
+            self._moves.append({})
             self._failed.append(failed)
             self._unmet.append(self._unmet_at(place))
         return known
