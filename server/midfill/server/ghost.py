@@ -21,6 +21,7 @@ _NUM_ROUNDS = 8
 _LINE_END = re.compile(r"\r\n?")
 _PAIR = re.compile(r"(?=([)\]}])\1)")
 _CLOSERS = re.compile(r"[)\]}\"'`]*")
+_CLOSERS_AND_COMMAS = re.compile(r"[\]}\"\s,]*")
 
 
 class Surroundings(NamedTuple):
@@ -66,6 +67,24 @@ def ghost(fill: str, around: Surroundings, *, may_split: bool = True) -> Ghost |
         return None
     if not may_split and not _keeps_line(text, replaced, around):
         return None
+    return _with_back(text, replaced, around)
+
+
+def verbatim(fill: str, around: Surroundings, replaced: int, *, may_split: bool = True) -> Ghost | None:
+    """The fill with nothing but its line ends made fit; None if it is blank, or cannot be shown so.
+
+    It takes the place of `replaced` characters behind it. It may push commas down too, as JSON has them behind values.
+    """
+    around = _clipped(around)
+    text = _LINE_END.sub("\n", fill)
+    if not text.strip() or not _contains_in_order(text, around.line_after[:replaced]):
+        return None
+    if not may_split and not _keeps_line(text, replaced, around, _CLOSERS_AND_COMMAS):
+        return None
+    return _with_back(text, replaced, around)
+
+
+def _with_back(text: str, replaced: int, around: Surroundings) -> Ghost:
     back = _num_back(around.line_before) if text.startswith("\n") else 0
     text = around.line_before[len(around.line_before) - back :] + text
     return Ghost(text.replace("\n", around.eol), back, replaced)
@@ -239,10 +258,10 @@ _FILTERS: tuple[Callable[[str, _Place], str], ...] = (
 )
 
 
-def _keeps_line(text: str, replaced: int, around: Surroundings) -> bool:
+def _keeps_line(text: str, replaced: int, around: Surroundings, closers: re.Pattern[str] = _CLOSERS) -> bool:
     """Whether no text is parted from the text before it."""
     pushed = around.line_after[replaced:].strip()
-    return "\n" not in text or not around.line_before.strip() or bool(_CLOSERS.fullmatch(pushed))
+    return "\n" not in text or not around.line_before.strip() or bool(closers.fullmatch(pushed))
 
 
 def _num_replaced(text: str, place: _Place) -> int:

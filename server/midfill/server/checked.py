@@ -1,0 +1,62 @@
+"""What the engine has found valid in one document: there, nothing else is shown, and that is shown as it is.
+
+The filters of `ghost` mend what a model may get wrong. A fill that was checked has nothing wrong, and after any change
+it would have to be checked again.
+"""
+
+import re
+from collections import deque
+from hashlib import blake2b
+
+from midfill.engine.wire import Infill, InfillRequest, Schema
+from midfill.server.document import Window
+from midfill.server.ghost import Ghost, Surroundings, verbatim
+
+MAX_TEXTS = 256
+
+_CLOSERS = re.compile(r"[\]}\"]{0,8}")
+
+
+class Checked:
+    """The whole texts, as digests, that accepting a fill makes of the document, and the schema that they meet."""
+
+    def __init__(self) -> None:
+        self.schema: Schema | None = None
+        self.is_in_force = False
+        """Whether this document's fills are checked: the engine says so with its first answer."""
+        self._texts: deque[bytes] = deque(maxlen=MAX_TEXTS)
+
+    def follow(self, schema: Schema | None) -> bool:
+        """Takes a schema over. False if it is the one already; what met another need not meet this one."""
+        if schema == self.schema:
+            return False
+        self.schema = schema
+        self._texts.clear()
+        return True
+
+    def note(self, request: InfillRequest, infill: Infill) -> None:
+        """Takes note of an answer."""
+        if infill.valid is not None:
+            self.is_in_force = True
+        if infill.valid:
+            self._texts.append(_digest(request.prefix + infill.text + request.suffix))
+
+    def num_replaced(self, fill: str, whole: Window) -> int | None:
+        """How many characters the fill has to replace for the text to become one that is valid; None if it never is.
+
+        They are closers that the editor added behind what was typed: the fill brings its own.
+        """
+        closers = _CLOSERS.match(whole.suffix)
+        longest = len(closers[0]) if closers else 0
+        made = (whole.prefix + fill + whole.suffix[num:] for num in range(longest + 1))
+        return next((num for num, text in enumerate(made) if _digest(text) in self._texts), None)
+
+    def ghost(self, fill: str, whole: Window, around: Surroundings, *, may_split: bool) -> Ghost | None:
+        """The fill as it may be shown; None if it may not."""
+        replaced = self.num_replaced(fill, whole)
+        return None if replaced is None else verbatim(fill, around, replaced, may_split=may_split)
+
+
+def _digest(text: str) -> bytes:
+    """Of the text, whatever its line ends: 0.5 ms for 256 KB."""
+    return blake2b(text.replace("\r\n", "\n").encode("utf-8", "surrogatepass"), digest_size=16).digest()
