@@ -9,24 +9,19 @@ from typing import Any
 import referencing
 import referencing.exceptions
 from jsonschema_specifications import REGISTRY
-from midfill.engine.schema.number_rules import NumberRule
-from referencing.jsonschema import lookup_recursive_ref, specification_with
+from referencing.jsonschema import lookup_recursive_ref
 
 from midfill.engine.errors import InputError
+from midfill.engine.schema.drafts import DEFAULT, URIS, draft_of, specification
 from midfill.engine.schema.keywords import KEYWORDS
 from midfill.engine.schema.nodes import KINDS, Kind, Node
+from midfill.engine.schema.number_rules import NumberRule
 from midfill.engine.schema.pattern import Pattern, compile_pattern
 from midfill.engine.schema.pattern_syntax import UnsupportedPattern
 from midfill.engine.schema.text_rules import TextRule
+from midfill.engine.wire import SchemaDraft
 
-DRAFTS = {
-    "draft4": "http://json-schema.org/draft-04/schema",
-    "draft6": "http://json-schema.org/draft-06/schema",
-    "draft7": "http://json-schema.org/draft-07/schema",
-    "draft2019-09": "https://json-schema.org/draft/2019-09/schema",
-    "draft2020-12": "https://json-schema.org/draft/2020-12/schema",
-}
-IGNORES_BESIDE_REF = ("draft4", "draft6", "draft7")
+IGNORES_BESIDE_REF: tuple[SchemaDraft, ...] = ("draft4", "draft6", "draft7")
 
 
 class Reader:
@@ -37,29 +32,25 @@ class Reader:
     """
 
     def __init__(
-        self, schema: Any, uri: str = "", others: Mapping[str, Any] | None = None, draft: str | None = None
+        self, schema: Any, uri: str = "", others: Mapping[str, Any] | None = None, draft: SchemaDraft | None = None
     ) -> None:
-        self._default = draft or "draft7"
+        self._default: SchemaDraft = draft or DEFAULT
         self._nodes: dict[object, Node] = {}
         self._kept: list[Any] = []
-        self._unread: dict[int, tuple[Any, Any, str]] = {}
+        self._unread: dict[int, tuple[Any, Any, SchemaDraft]] = {}
         resources = {each: self._resource(other) for each, other in (others or {}).items()}
         root = self._resource(schema)
-        registry = _walked(REGISTRY.with_resources([*resources.items(), (uri, root)]))
+        # Anchors, and schemas with an id inside others, are found by walking all: once here rather than at each use.
+        registry = REGISTRY.with_resources([*resources.items(), (uri, root)]).crawl()
         self.is_dynamic = "$dynamicRef" in str(schema) or "$recursiveRef" in str(schema)
-        self.root = self.node(schema, registry.resolver(uri).in_subresource(root), self._draft(schema, self._default))
+        self.root = self.node(schema, registry.resolver(uri).in_subresource(root), draft_of(schema) or self._default)
 
     def _resource(self, schema: Any) -> referencing.Resource[Any]:
         if not isinstance(schema, bool | dict):
             raise InputError("schema", "an object, true or false", type(schema).__name__)
-        return specification_with(DRAFTS[self._draft(schema, self._default)]).create_resource(schema)
+        return specification(draft_of(schema) or self._default).create_resource(schema)
 
-    def _draft(self, schema: Any, outer: str) -> str:
-        named = schema.get("$schema") if isinstance(schema, dict) else None
-        by_uri = {uri: draft for draft, uri in DRAFTS.items()}
-        return by_uri.get(named.rstrip("#"), outer) if isinstance(named, str) else outer
-
-    def node(self, schema: Any, resolver: Any, draft: str) -> Node:
+    def node(self, schema: Any, resolver: Any, draft: SchemaDraft) -> Node:
         """The node of a subschema, which is read when `opened`."""
         if not isinstance(schema, bool | dict):
             raise InputError("schema", "an object, true or false for each subschema", type(schema).__name__)
@@ -82,17 +73,17 @@ class Reader:
         unread = self._unread.pop(node.number, None)
         if unread is not None:
             schema, resolver, draft = unread
-            resource = specification_with(DRAFTS[draft]).create_resource(schema)
+            resource = specification(draft).create_resource(schema)
             if resource.id() is not None:
                 resolver = resolver.in_subresource(resource)
-            _Keywords(self, node, schema, resolver, self._draft(schema, draft)).read()
+            _Keywords(self, node, schema, resolver, draft_of(schema) or draft).read()
         return node
 
 
 class _Keywords:
     """Reads the keywords of one schema into its node."""
 
-    def __init__(self, reader: Reader, node: Node, schema: dict[str, Any], resolver: Any, draft: str) -> None:
+    def __init__(self, reader: Reader, node: Node, schema: dict[str, Any], resolver: Any, draft: SchemaDraft) -> None:
         self.reader, self.node, self.schema, self.resolver, self.draft = reader, node, schema, resolver, draft
 
     def read(self) -> None:
@@ -286,14 +277,6 @@ class _Keywords:
             node.condition = (self._sub(self.schema["if"]), self._node("then"), self._node("else"))
 
 
-def _walked(registry: referencing.Registry[Any]) -> referencing.Registry[Any]:
-    """The registry with anchors, and schemas with an id inside others, found once here rather than at each use."""
-    try:
-        return registry.crawl()
-    except (AttributeError, TypeError, ValueError):  # the library takes what stands where schemas do for schemas
-        return registry
-
-
 def _kind(value: Any) -> Kind:
     if value is None:
         return "null"
@@ -309,5 +292,5 @@ def _equal_to(value: Any) -> dict[str, Any]:
     if isinstance(value, list):
         items = [_equal_to(part) for part in value]
         size = {"minItems": len(value), "maxItems": len(value)}
-        return {"$schema": DRAFTS["draft2020-12"], "type": "array", "prefixItems": items, **size}
+        return {"$schema": URIS["draft2020-12"], "type": "array", "prefixItems": items, **size}
     return {"enum": [value]}

@@ -7,23 +7,17 @@ from typing import Any
 import jsonschema_rs
 
 from midfill.engine.errors import InputError
+from midfill.engine.schema.drafts import DEFAULT, draft_of
 from midfill.engine.schema.json_text import parse_json, without_comments
 from midfill.engine.schema.stand_ins import StandIns
-from midfill.engine.wire import Schema
+from midfill.engine.wire import Schema, SchemaDraft
 
-DRAFTS: dict[str, tuple[int, type[Any]]] = {
+VALIDATORS: dict[SchemaDraft, tuple[int, type[Any]]] = {
     "draft4": (jsonschema_rs.Draft4, jsonschema_rs.Draft4Validator),
     "draft6": (jsonschema_rs.Draft6, jsonschema_rs.Draft6Validator),
     "draft7": (jsonschema_rs.Draft7, jsonschema_rs.Draft7Validator),
     "draft2019-09": (jsonschema_rs.Draft201909, jsonschema_rs.Draft201909Validator),
     "draft2020-12": (jsonschema_rs.Draft202012, jsonschema_rs.Draft202012Validator),
-}
-DRAFT_OF_URI = {
-    "json-schema.org/draft-04/schema": "draft4",
-    "json-schema.org/draft-06/schema": "draft6",
-    "json-schema.org/draft-07/schema": "draft7",
-    "json-schema.org/draft/2019-09/schema": "draft2019-09",
-    "json-schema.org/draft/2020-12/schema": "draft2020-12",
 }
 
 
@@ -69,9 +63,9 @@ def build_validator(schema: Schema, formats: bool) -> tuple[Any, frozenset[str]]
         contents = _named(parse_schema(schema.text))
         others = [(uri.removesuffix("#"), _named(parse_schema(text))) for uri, text in schema.others]
         stand_ins = StandIns([contents, *(other for _, other in others)])
-        default = schema.draft or "draft7"
-        registry = jsonschema_rs.Registry(others, draft=DRAFTS[default][0], retriever=stand_ins)
-        build = DRAFTS[draft_of(contents) or default][1]
+        default = schema.draft or DEFAULT
+        registry = jsonschema_rs.Registry(others, draft=VALIDATORS[default][0], retriever=stand_ins)
+        build = VALIDATORS[draft_of(contents) or default][1]
         validator = build(
             contents, registry=registry, retriever=stand_ins, validate_formats=formats, base_uri=schema.uri or None
         )
@@ -89,14 +83,6 @@ def parse_schema(text: str) -> Any:
     if not isinstance(contents, dict | bool):
         raise ValueError(f"JSON of type {type(contents).__name__}")
     return contents
-
-
-def draft_of(contents: Any) -> str | None:
-    """The draft that a schema says it is written in; None where it says none that we know."""
-    said = contents.get("$schema") if isinstance(contents, dict) else None
-    if not isinstance(said, str):
-        return None
-    return DRAFT_OF_URI.get(said.removeprefix("https://").removeprefix("http://").removesuffix("#"))
 
 
 def _named(contents: Any) -> Any:

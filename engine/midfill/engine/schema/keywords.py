@@ -64,10 +64,11 @@ def subschemas(contents: Any) -> Iterator[Any]:
         schema = waiting.pop()
         yield schema
         if isinstance(schema, dict):
-            waiting += _children(schema)
+            waiting += children(schema)
 
 
-def _children(schema: dict[str, Any]) -> Iterator[Any]:
+def children(schema: dict[str, Any]) -> Iterator[Any]:
+    """The schemas that the keywords of a schema hold."""
     for keyword, value in schema.items():
         if isinstance(value, dict | bool) and keyword in _HOLDS_ONE:
             yield value
