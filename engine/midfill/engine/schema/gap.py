@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 from midfill.engine.schema.automaton import TOP, Automaton, InKey, InString, ObjectFrame
 from midfill.engine.schema.constraint import DEAD
-from midfill.engine.schema.moves import Move, is_in, missing_keys, moves
+from midfill.engine.schema.moves import PART_COST, Move, missing_keys, moves
+from midfill.engine.schema.rest import Rest
 from midfill.engine.schema.style import style_of
 
 MOST_CONTINUATIONS = 64
-PART_COST = 6
-"""Of a key with its value, or of an item."""
 SPACE = b" \t\r\n"
 
 
@@ -40,7 +39,7 @@ class Gap:
         self._is_spaced = before[-1:] in SPACE and bool(before)
         self._continuations: dict[int, list[bytes]] = {}
         self._wanted: dict[int, int] = {}
-        self._pieces = _pieces(self._suffix)
+        self._outside, self._inside = Rest(self._suffix, is_string=False), Rest(self._suffix, is_string=True)
         self._exits: dict[int, bool] = {}
         self._ends: dict[tuple[bool, int, int], bool] = {}
         self._completions: dict[int, bytes | None] = {}
@@ -83,19 +82,22 @@ class Gap:
         """Whether as many containers are open as the suffix closes; where comments may be, that cannot be counted."""
         if self.automaton.has_comments:
             return True
+        return self._rest(state).depth == self.automaton.depth(state)
+
+    def _rest(self, state: int) -> Rest:
+        """The suffix as it is read from a state."""
         at = self.automaton.states[state]
-        wanted = self._pieces.depth_inside if isinstance(at, InString | InKey) else self._pieces.depth_outside
-        return wanted == self.automaton.depth(state)
+        return self._inside if isinstance(at, InString | InKey) else self._outside
 
     def _ends_well(self, state: int) -> bool:
         """Whether the document is right if it goes on from `state` with the suffix.
 
         Remembered where an enclosing container ends: what stood in it makes little difference from there on.
         """
-        is_inside = isinstance(self.automaton.states[state], InString | InKey)
-        pieces = self._pieces.inside if is_inside else self._pieces.outside
+        rest = self._rest(state)
+        is_inside = rest is self._inside
         path: list[tuple[bool, int, int]] = []
-        for number, piece in enumerate(pieces):
+        for number, piece in enumerate(rest.pieces):
             if state == DEAD or (is_inside, number, state) in self._ends:
                 break
             path.append((is_inside, number, state))
@@ -116,7 +118,7 @@ class Gap:
     def _moves_from(self, state: int) -> list[Move]:
         if state == DEAD:
             return []
-        found = moves(self.automaton, state, self._style, self._suffix)
+        found = moves(self.automaton, state, self._style, self._outside)
         if state != self.start or not self._is_spaced:
             return found
         stripped = [Move(move.text.lstrip(SPACE), move.cost) for move in found]  # the white space is there already
@@ -158,21 +160,22 @@ class Gap:
 
     def _far(self, state: int) -> int:
         """A guess at what it costs from here to an exit: brackets to close, and keys and items that must be there."""
-        number, far, depth = self.automaton.parent(state), 0, 0
+        number, depth = self.automaton.parent(state), self.automaton.depth(state)
+        far = max(0, depth - self._outside.depth)
         while number != TOP:
-            far, depth = far + self._wants(number), depth + 1
-            number = self.automaton.frame(number).frame.parent
-        return far + max(0, depth - self._pieces.depth_outside)
+            far += self._wants(number, depth)
+            number, depth = self.automaton.frame(number).frame.parent, depth - 1
+        return far
 
-    def _wants(self, number: int) -> int:
+    def _wants(self, number: int, depth: int) -> int:
         """The part of that guess for one open container."""
         if number not in self._wanted:
             opened = self.automaton.frame(number)
             if isinstance(opened, ObjectFrame):
-                wanted = sum(not is_in(self._suffix, key) for key in missing_keys(opened))
+                wanted = len(set(missing_keys(opened)) - self._outside.keys(depth))
             else:
                 least = max((node.least_items for node in opened.frame.place.nodes), default=0)
-                wanted = max(0, least - opened.length)
+                wanted = max(0, least - opened.length) if depth > self._outside.depth else 0
             self._wanted[number] = PART_COST * wanted
         return self._wanted[number]
 
@@ -182,42 +185,3 @@ class Gap:
             state, step = came[state]
             text = step + text
             self._completions[state] = text
-
-
-class _Pieces(NamedTuple):
-    """A suffix cut behind each bracket that closes a container which was open before it.
-
-    Once as if the suffix began outside of a string, once as if within one.
-    """
-
-    outside: list[bytes]
-    inside: list[bytes]
-    depth_outside: int
-    """Containers that it closes and does not open."""
-    depth_inside: int
-
-
-def _pieces(suffix: bytes) -> _Pieces:
-    outside, inside = _cut(suffix, is_string=False), _cut(suffix, is_string=True)
-    return _Pieces(outside[0], inside[0], outside[1], inside[1])
-
-
-def _cut(suffix: bytes, *, is_string: bool) -> tuple[list[bytes], int]:
-    pieces: list[bytes] = []
-    depth = lowest = start = 0
-    is_escaped = False
-    for place, byte in enumerate(suffix):
-        if is_string:
-            is_string = is_escaped or byte != 0x22
-            is_escaped = byte == 0x5C and not is_escaped
-        elif byte == 0x22:
-            is_string = True
-        elif byte in b"{[":
-            depth += 1
-        elif byte in b"}]":
-            depth -= 1
-            if depth < lowest:
-                lowest = depth
-                pieces.append(suffix[start : place + 1])
-                start = place + 1
-    return [*pieces, suffix[start:]] if start < len(suffix) else pieces, -depth

@@ -24,11 +24,16 @@ from midfill.engine.schema.automaton import (
 )
 from midfill.engine.schema.nodes import Node
 from midfill.engine.schema.place import Place
+from midfill.engine.schema.rest import Rest
 from midfill.engine.schema.style import Style
 
 MOST_CHOICES = 48
 OPTIONAL = 8
 """What a key or an item that nothing asks for costs more than one that must be."""
+
+
+PART_COST = 6
+"""Of a key with its value, or of an item, that must be."""
 
 
 class Move(NamedTuple):
@@ -38,15 +43,15 @@ class Move(NamedTuple):
     cost: int
 
 
-def moves(automaton: Automaton, state: int, style: Style, suffix: bytes) -> list[Move]:
+def moves(automaton: Automaton, state: int, style: Style, rest: Rest) -> list[Move]:
     """Texts that may lead on from `state`, no two alike; some lead nowhere.
 
-    Where the end of a text is there already, as `suffix`, its beginning is one too.
+    Where the end of a text is there already, as `rest`, its beginning is one too.
     """
     found: dict[bytes, int] = {}
-    for text, cost in _moves(automaton, state, style, suffix):
+    for text, cost in _moves(automaton, state, style, rest):
         data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-        for beginning in (data, *_beginnings(data, suffix)):
+        for beginning in (data, *_beginnings(data, rest.text)):
             found.setdefault(beginning, cost)
     found.pop(b"", None)
     return [Move(text, cost) for text, cost in found.items()]
@@ -59,7 +64,7 @@ def _beginnings(text: bytes, suffix: bytes) -> Iterator[bytes]:
         yield from (text[:place] for place in places if suffix.startswith(text[place:]))
 
 
-def _moves(automaton: Automaton, state: int, style: Style, suffix: bytes) -> Iterator[tuple[str | bytes, int]]:
+def _moves(automaton: Automaton, state: int, style: Style, rest: Rest) -> Iterator[tuple[str | bytes, int]]:
     at = automaton.states[state]
     depth = automaton.depth(state)
     match at:
@@ -72,32 +77,34 @@ def _moves(automaton: Automaton, state: int, style: Style, suffix: bytes) -> Ite
                 yield "]", 1
             yield from _items(automaton, at.parent, style, depth)
         case Key():
-            yield from _keys(automaton, at, style.after_comma(depth), style.before_item(depth), suffix)
+            yield from _keys(automaton, at, style, depth, rest.keys(depth))
         case InKey():
-            yield from _key_endings(automaton, at)
+            yield from _key_endings(automaton, at, rest.keys(depth))
         case InString():
             yield from _string_endings(at)
         case InNumber():
             yield from _number_endings(at)
             if at.parent != TOP:
-                yield from _after(automaton, at.parent, style, depth)
+                yield from _after(automaton, at.parent, style, depth, rest.keys(depth))
         case InWord():
             yield at.word[at.read :], 1
         case After() if at.parent != TOP:
-            yield from _after(automaton, at.parent, style, depth)
+            yield from _after(automaton, at.parent, style, depth, rest.keys(depth))
         case Comment():
             yield ("\n" if at.opened == b"//" else "*/"), 1
         case _:
             pass
 
 
-def _after(automaton: Automaton, parent: int, style: Style, depth: int) -> Iterator[tuple[str, int]]:
+def _after(
+    automaton: Automaton, parent: int, style: Style, depth: int, later: frozenset[str]
+) -> Iterator[tuple[str, int]]:
     """Another item or key, or the end of the container."""
     opened = automaton.frame(parent)
     closer = "}" if isinstance(opened, ObjectFrame) else "]"
     yield style.before_item(depth - 1) + closer, 1
-    wants_more = isinstance(opened, ArrayFrame) or bool(missing_keys(opened))
-    yield ",", 1 if wants_more and isinstance(opened, ObjectFrame) else OPTIONAL
+    wants_more = isinstance(opened, ObjectFrame) and any(key not in later for key in missing_keys(opened))
+    yield ",", 1 if wants_more else OPTIONAL
 
 
 def missing_keys(opened: ObjectFrame) -> list[str]:
@@ -115,30 +122,24 @@ def _hopeful(place: Place, failed: int) -> Iterator[Node]:
     return (node for index, node in enumerate(place.nodes) if hopes >> index & 1)
 
 
-def _keys(
-    automaton: Automaton, at: Key, after_comma: str, before_first: str, suffix: bytes
-) -> Iterator[tuple[str, int]]:
-    """Keys: the first that is missing before all others, as to try them in each order would take for ever."""
+def _keys(automaton: Automaton, at: Key, style: Style, depth: int, later: frozenset[str]) -> Iterator[tuple[str, int]]:
+    """Keys: the first that is missing before all others, as to try them in each order would take for ever.
+
+    Those that come `later` in the document cannot come now, where they are not of another object after all.
+    """
     opened = automaton.frame(at.parent)
     assert isinstance(opened, ObjectFrame)
-    space = after_comma if opened.keys else before_first
-    missing = sorted(missing_keys(opened), key=lambda key: is_in(suffix, key))
+    space = style.after_comma(depth) if opened.keys else style.before_item(depth)
+    missing = [key for key in missing_keys(opened) if key not in later]
     if at.may_end:
         yield "}", OPTIONAL if missing else 1
-    if missing:
-        yield f"{space}{_spelled(missing[0])}", OPTIONAL if is_in(suffix, missing[0]) else 1
     known = [key for key in opened.frame.place.known_keys(opened.frame.failed) if key not in opened.keys]
-    others = list(dict.fromkeys([*missing, *known]))
-    for key in others[:MOST_CHOICES]:
-        yield f"{space}{_spelled(key)}", 2 * OPTIONAL if is_in(suffix, key) else OPTIONAL
+    for order, key in enumerate(dict.fromkeys([*missing, *known][:MOST_CHOICES])):
+        is_first = order == 0 and bool(missing)
+        yield f"{space}{_spelled(key)}", 1 if is_first else OPTIONAL + PART_COST * (1 + (key in later))
     for key in _other_keys(opened):
         yield f"{space}{_spelled(key)}", 2 * OPTIONAL
     yield f'{space}"', 3 * OPTIONAL
-
-
-def is_in(suffix: bytes, key: str) -> bool:
-    """Whether it seems that a key stands in the text after the hole."""
-    return _spelled(key).encode() in suffix
 
 
 def _other_keys(opened: ObjectFrame) -> Iterator[str]:
@@ -164,7 +165,7 @@ def _names(node: Node) -> Iterator[str]:
                 yield key
 
 
-def _key_endings(automaton: Automaton, at: InKey) -> Iterator[tuple[str | bytes, int]]:
+def _key_endings(automaton: Automaton, at: InKey, later: frozenset[str]) -> Iterator[tuple[str | bytes, int]]:
     opened = automaton.frame(at.parent)
     assert isinstance(opened, ObjectFrame)
     if at.partial:
@@ -174,7 +175,7 @@ def _key_endings(automaton: Automaton, at: InKey) -> Iterator[tuple[str | bytes,
     known = opened.frame.place.known_keys(opened.frame.failed)
     for key in dict.fromkeys([*missing, *known]):
         if key.startswith(at.text) and key not in opened.keys:
-            yield _spelled(key[len(at.text) :])[1:-1] or '"', 1 if key in missing else 2
+            yield _spelled(key[len(at.text) :])[1:-1] or '"', (1 if key in missing else 2) + 2 * (key in later)
     yield '"', 2
     for key in _other_keys(opened):
         if key.startswith(at.text):
