@@ -1,10 +1,11 @@
-"""`midfill.server.offers`: whether what was typed goes on with what was offered."""
+"""`midfill.server.offers`: what an editor inserts, and whether what was typed goes on with what was offered."""
 
 import pytest
+from lsprotocol import types
 
-from midfill.server.document import Place
+from midfill.server.document import Document, Place
 from midfill.server.ghost import Ghost
-from midfill.server.offers import Gap, Offer, goes_along, goes_on
+from midfill.server.offers import Gap, Offer, edit_of, goes_along, goes_on
 from midfill.server.reuse import Situation
 
 PLACE = Place(0, 4)
@@ -34,3 +35,20 @@ def test_what_typing_has_left_is_no_new_offer() -> None:
     assert goes_on(offer("f(1)"), Situation("x = f(", ""), "1)")
     assert not goes_on(offer("f(1)"), Situation("x = f(", ""), "2)")
     assert not goes_on(offer("f(1)"), Situation("y = ", ""), "f(1)")
+
+
+@pytest.mark.parametrize(
+    ("gap", "ghost", "columns", "text"),
+    [
+        (Gap(Place(0, 4), Place(0, 4)), Ghost("f(1)", 0, 1), (5, 6), "f(1)"),
+        (Gap(Place(0, 4), Place(0, 4)), Ghost("= f(1)", 2, 0), (3, 5), "= f(1)"),
+        (Gap(Place(0, 2), Place(0, 4), "xyz"), Ghost("= f(1)", 2, 0), (3, 5), "xyzf(1)"),  # a menu's entry, whole
+    ],
+)
+def test_an_edit_replaces_the_gap_and_what_its_text_repeats(
+    gap: Gap, ghost: Ghost, columns: tuple[int, int], text: str
+) -> None:
+    document = Document("file:///a.py", "python", 1, "🙂 = )", "utf-16")
+    edit = edit_of(document, gap, ghost)
+    assert (edit.range.start, edit.range.end) == tuple(types.Position(0, column) for column in columns)
+    assert edit.new_text == text

@@ -18,7 +18,7 @@ from midfill.engine.client import EngineClient, EngineState
 from midfill.engine.errors import MidfillError
 from midfill.server.connection import Server
 from midfill.server.document import Document
-from midfill.server.offers import Gap, Offer
+from midfill.server.offers import Gap, Offer, edit_of
 from midfill.server.progress import WorkDone
 from midfill.server.protocol import DID_PARTIALLY_ACCEPT, DID_SHOW
 from midfill.server.selection import (
@@ -204,15 +204,9 @@ def _gap(document: Document, params: types.InlineCompletionParams) -> Gap:
 
 
 def _item(document: Document, offer: Offer) -> types.InlineCompletionItem:
-    gap, ghost = offer.gap, offer.ghost
-    back = 0 if gap.typed else ghost.back
-    span = types.Range(
-        document.position(gap.start._replace(column=gap.start.column - back)),
-        document.position(gap.end._replace(column=gap.end.column + ghost.replaced)),
-    )
-    text = gap.typed + ghost.text[ghost.back :] if gap.typed else ghost.text
+    edit = edit_of(document, offer.gap, offer.ghost)
     accepted = types.Command(title="Accepted", command=ACCEPTED, arguments=[offer.id])
-    return types.InlineCompletionItem(insert_text=text, range=span, command=accepted)
+    return types.InlineCompletionItem(insert_text=edit.new_text, range=edit.range, command=accepted)
 
 
 def _remember(ls: Server, session: Session, offer: Offer) -> None:

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-from midfill.server.document import Place
+from lsprotocol import types
+
+from midfill.server.document import Document, Place
 from midfill.server.ghost import Ghost
 from midfill.server.reuse import Situation, agrees, typed_since
 from midfill.server.statistics import Source
@@ -31,6 +33,15 @@ class Offer(NamedTuple):
     source: Source
     is_new: bool
     """Whether it is another suggestion than the last, not what typing has left of that."""
+
+
+def edit_of(document: Document, gap: Gap, ghost: Ghost) -> types.TextEdit:
+    """What an editor is to insert, and in place of what: the gap, and as much of its lines as the ghost repeats."""
+    back = 0 if gap.typed else ghost.back
+    start = gap.start._replace(column=gap.start.column - back)
+    end = gap.end._replace(column=gap.end.column + ghost.replaced)
+    text = gap.typed + ghost.text[ghost.back :] if gap.typed else ghost.text
+    return types.TextEdit(types.Range(document.position(start), document.position(end)), text)
 
 
 def goes_along(offer: Offer, now: Situation) -> bool:

@@ -8,7 +8,7 @@ from lsprotocol import types
 from midfill.engine.errors import MidfillError
 from midfill.engine.wire import Mode
 from midfill.server.ghost import ghost
-from midfill.server.offers import Gap
+from midfill.server.offers import Gap, edit_of
 from midfill.server.session import Session
 
 FILL_SELECTION = "midfill.infillSelection"
@@ -113,9 +113,5 @@ def _edit(session: Session, gap: Gap, text: str, version: int) -> types.TextDocu
     if suggestion is None:
         raise SelectionError("found nothing to fill the selection with")
     document = session.document
-    span = types.Range(
-        document.position(gap.start._replace(column=gap.start.column - suggestion.back)),
-        document.position(gap.end._replace(column=gap.end.column + suggestion.replaced)),
-    )
     identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=version)
-    return types.TextDocumentEdit(identifier, [types.TextEdit(span, suggestion.text)])
+    return types.TextDocumentEdit(identifier, [edit_of(document, gap, suggestion)])
