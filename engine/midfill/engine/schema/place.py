@@ -87,6 +87,7 @@ class Place:
         self.watched_items = max((_watched_items(node) for node in self.nodes), default=0)
         """Items from this one on are judged alike, but for how often `contains` holds."""
         self.has_names = any(node.names is not None for node in self.nodes)
+        self._needs: dict[tuple[int, Keys], tuple[str, ...]] = {}
         self._known: dict[int, list[str]] = {}
         self._parts: dict[tuple[str | int, int], Part] = {}
         self._judged: dict[tuple[int, Keys], int] = {}
@@ -275,6 +276,25 @@ class Place:
             self._known[failed] = list(dict.fromkeys([*required, *(key for node in living for key in node.properties)]))
         return self._known[failed]
 
+    def needs(self, failed: int, keys: Keys) -> tuple[str, ...]:
+        """Keys that an object with these keys still needs; of alternatives, those of the one that needs the fewest."""
+        if (failed, keys) not in self._needs:
+            hopes = self.hopes(failed, "object", keys)
+            found: dict[int, tuple[str, ...]] = {}
+            for index, (node, form) in enumerate(zip(self.nodes, self._forms, strict=True)):
+                dependent = (name for key, names in node.dependent.items() if key in keys for name in names)
+                wanted = dict.fromkeys(name for name in (*node.required, *dependent) if name not in keys)
+                surely = form.all_of | _union(bit for key, bit in form.dependent if key in keys)
+                wanted.update(dict.fromkeys(name for part in _bits(surely) for name in found[part]))
+                groups = (*(tuple(_bits(group)) for group in form.any_of), *form.one_of)
+                for group in groups:
+                    choices = [found[each] for each in group if hopes >> each & 1]
+                    wanted.update(dict.fromkeys(min(choices, key=len, default=())))
+                found[index] = tuple(wanted)
+            roots = (found[bit.bit_length() - 1] for bit in self.root_bits)
+            self._needs[failed, keys] = tuple(dict.fromkeys(name for names in roots for name in names))
+        return self._needs[failed, keys]
+
     def may_match(self, start: str, failed: int) -> bool:
         """Whether some pattern may match a key that begins with `start`."""
         return any(run(pattern, start) for _, node in self._living(failed) for pattern, _ in node.patterns)
@@ -383,6 +403,10 @@ def _has_its_keys(node: Node, keys: Keys) -> bool:
 
 def _watched_items(node: Node) -> int:
     return max(len(node.first_items), node.least_items, (node.most_items or 0) + 1)
+
+
+def _bits(mask: int) -> Iterable[int]:
+    return (index for index in range(mask.bit_length()) if mask >> index & 1)
 
 
 def _union(masks: Iterable[int]) -> int:
