@@ -11,7 +11,7 @@ from tests.engine.small_model import small_model
 
 from midfill.engine.beam import BeamSettings
 from midfill.engine.canvas import DenoiseSettings
-from midfill.engine.errors import InputError
+from midfill.engine.errors import InputError, ModeMissing
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.prompt import PromptLimits
@@ -209,7 +209,7 @@ def test_a_fill_longer_than_the_models_positions_is_refused():
 
 
 def test_a_mode_that_the_model_has_not_is_refused():
-    with pytest.raises(InputError, match="mode: wanted fast, the only one that this model has, got best"):
+    with pytest.raises(ModeMissing, match="best quality is not available with this model"):
         infiller().complete(msgspec.structs.replace(request("x = ", "\n"), mode="best"))
 
 

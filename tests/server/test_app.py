@@ -282,7 +282,7 @@ async def test_best_quality_that_is_not_there_is_told_and_fast_comes_instead(env
         editor.open("x = |\n")
         assert texts(await editor.ask(INVOKED)) == ["42"]
         (message,) = editor.client.messages
-        assert "fast is used instead" in message.message
+        assert message.message == "midfill: best quality is not available with this model; fast is used instead"
 
 
 async def test_wrong_settings_are_named_once(env: dict[str, str]) -> None:

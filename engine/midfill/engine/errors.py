@@ -2,6 +2,7 @@
 
     MidfillError
     ├── InputError        an argument, a position in a file, a record, a request
+    │   └── ModeMissing       a quality that the model has not
     ├── CheckpointError   a model directory: missing, truncated, mismatched or of an unknown kind
     ├── HubError          a download: no network, no such repository, no access, no space, a wrong checksum
     └── EngineError       the engine process: it could not be started or reached, or could not answer
@@ -22,6 +23,13 @@ class MidfillError(Exception):
 
 class InputError(MidfillError):
     """A bad argument, record or request."""
+
+
+class ModeMissing(InputError):
+    """The model fills in fast mode only. It is shown to people, so it is a sentence, without wanted and got."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "best quality is not available with this model")
 
 
 class CheckpointError(MidfillError):

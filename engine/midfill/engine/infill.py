@@ -15,7 +15,7 @@ from midfill.engine.canvas import DenoiseSettings, decode
 from midfill.engine.continuation import fill_long
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
-from midfill.engine.errors import InputError
+from midfill.engine.errors import InputError, ModeMissing
 from midfill.engine.kv import KVSlot
 from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
@@ -80,10 +80,10 @@ class Infiller:
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
         """Yields the text so far after each forward pass; returns the answer. Closing it leaves the cache valid.
 
-        Raises `InputError` for a mode that there is not, and if prompt and fill are more than the model's positions.
+        Raises `ModeMissing`, and `InputError` if prompt and fill are more than the model's positions.
         """
         if request.mode != "fast":
-            raise InputError("mode", "fast, the only one that this model has", request.mode)
+            raise ModeMissing
         started = time.perf_counter()
         prompt = self.prompts.build(request.prefix, request.suffix, request.language, request.snippets)
         positions = self.model.config.max_position_embeddings

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from midfill.engine.common_prefix import common_prefix
-from midfill.engine.errors import InputError
+from midfill.engine.errors import InputError, ModeMissing
 from midfill.engine.wire import Infill, InfillRequest
 
 CHARACTERS_A_TOKEN = 4
@@ -83,9 +83,9 @@ class ScriptedFiller:
         return not self._is_lost
 
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
-        """Yields the text so far after each step; returns the answer. Raises `InputError` for any mode but fast."""
+        """Yields the text so far after each step; returns the answer. Raises `ModeMissing` for any but fast."""
         if request.mode != "fast":
-            raise InputError("mode", "fast, the only one that a script has", request.mode)
+            raise ModeMissing
         rule = next((rule for rule in self.rules if _fits(rule, request)), NOTHING)
         started = time.perf_counter()
         cached = self._prefill(request)
