@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,13 +23,13 @@ from midfill.engine.schema.automaton import (
     ObjectFrame,
     Value,
 )
-from midfill.engine.schema.nodes import Node
+from midfill.engine.schema.nodes import Node, run
 from midfill.engine.schema.place import Place
 from midfill.engine.schema.rest import Rest
 from midfill.engine.schema.style import Style
 
 MOST_CHOICES = 48
-OPTIONAL = 8
+OPTIONAL = 24
 """What a key or an item that nothing asks for costs more than one that must be."""
 
 
@@ -132,32 +133,29 @@ def _keys(automaton: Automaton, at: Key, style: Style, depth: int, later: frozen
     for order, key in enumerate(dict.fromkeys([*missing, *known][:MOST_CHOICES])):
         is_first = order == 0 and bool(missing)
         yield f"{space}{_spelled(key)}", 1 if is_first else OPTIONAL + PART_COST * (1 + (key in later))
-    for key in _other_keys(opened):
-        yield f"{space}{_spelled(key)}", 2 * OPTIONAL
+    for order, key in enumerate(dict.fromkeys(_other_keys(automaton, opened, ""))):
+        yield f"{space}{_spelled(key)}", 2 * OPTIONAL + min(order, PART_COST)
     yield f'{space}"', 3 * OPTIONAL
 
 
-def _other_keys(opened: ObjectFrame) -> Iterator[str]:
-    """Keys that no schema names: those that patterns want, and plain ones."""
+def _other_keys(automaton: Automaton, opened: ObjectFrame, start: str) -> Iterator[str]:
+    """Keys with this start that no schema names: those that patterns and `propertyNames` want, and plain ones."""
     for node in _hopeful(opened.frame.place, opened.frame.failed):
         for pattern, _ in node.patterns:
-            key = pattern.shortest(pattern.start)
-            if key is not None and key not in opened.keys:
-                yield key
-        yield from _names(node)
-    yield from (key for key in "abcdefgh" if key not in opened.keys)
+            rest = pattern.shortest(run(pattern, start))
+            yield from (start + rest + more for more in ("", "a", "1") if rest is not None)
+        if node.names is not None:
+            yield from _names(automaton.places.of([node.names]), start)
+    yield from (start + letter for letter in "abcdefgh1")
 
 
-def _names(node: Node) -> Iterator[str]:
-    """Keys that `propertyNames` has."""
-    names = node.names
-    if names is not None and names.choices:
-        yield from (choice for choice in names.choices[:MOST_CHOICES] if isinstance(choice, str))
-    if names is not None and names.text is not None:
-        for pattern in names.text.patterns:
-            key = pattern.shortest(pattern.start)
-            if key is not None:
-                yield key
+def _names(place: Place, start: str) -> Iterator[str]:
+    """Strings beginning with `start` that are right in a place."""
+    if place.texts is not None:
+        checked = functools.reduce(place.texts.checker.step, start, place.texts.checker.start)
+        for wanted in _wanted(place, place.wrong["string"] | place.texts.failed(checked)):
+            for ending in place.texts.checker.endings(checked, place.texts.rules(wanted)):
+                yield start + ending
 
 
 def _key_endings(automaton: Automaton, at: InKey, later: frozenset[str]) -> Iterator[tuple[str | bytes, int]]:
@@ -172,10 +170,8 @@ def _key_endings(automaton: Automaton, at: InKey, later: frozenset[str]) -> Iter
         if key.startswith(at.text) and key not in opened.keys:
             yield _spelled(key[len(at.text) :])[1:-1] or '"', (1 if key in missing else 2) + 2 * (key in later)
     yield '"', 2
-    for key in _other_keys(opened):
-        if key.startswith(at.text):
-            yield _spelled(key[len(at.text) :])[1:-1], OPTIONAL
-    yield from ((letter, 2 * OPTIONAL) for letter in "abc1")
+    for order, key in enumerate(dict.fromkeys(_other_keys(automaton, opened, at.text))):
+        yield _spelled(key[len(at.text) :])[1:-1], PART_COST + min(order, PART_COST)
 
 
 def _character_endings(partial: bytes) -> Iterator[tuple[bytes, int]]:
@@ -203,7 +199,7 @@ def _string_endings(at: InString) -> Iterator[tuple[str | bytes, int]]:
     for wanted in _wanted(at.place, at.place.wrong["string"] | texts.failed(at.checked)):
         endings = texts.checker.endings(at.checked, texts.rules(wanted))
         for place, ending in enumerate(endings[:MOST_CHOICES]):
-            yield _spelled(ending)[1:-1], 1 + min(place, OPTIONAL) + 3 * is_met
+            yield _spelled(ending)[1:-1], 1 + min(3 * place, OPTIONAL) + PART_COST * is_met
 
 
 def _wanted(place: Place, failed: int) -> list[int]:
@@ -223,7 +219,7 @@ def _number_endings(at: InNumber) -> Iterator[tuple[str, int]]:
     for wanted in _wanted(at.place, at.place.wrong["number"] | numbers.failed(at.checked)):
         endings = numbers.checker.endings(at.checked, numbers.rules(wanted))
         for place, ending in enumerate(endings[:MOST_CHOICES]):
-            yield ending, 1 + min(place, OPTIONAL) + 4 * is_met
+            yield ending, 1 + min(3 * place, OPTIONAL) + PART_COST * is_met
 
 
 def _items(automaton: Automaton, parent: int, style: Style, depth: int) -> Iterator[tuple[str, int]]:
@@ -240,7 +236,7 @@ def _values(place: Place) -> Iterator[tuple[str, int]]:
     hopeful = list(_hopeful(place, 0))
     named = [choice for node in hopeful for choice in node.choices or ()]
     for order, choice in enumerate(named[:MOST_CHOICES]):
-        yield _dumped(choice), 2 + min(order, OPTIONAL)
+        yield _dumped(choice), 2 + min(3 * order, OPTIONAL)
     for choice in [choice for node in hopeful for choice in node.suggested][:8]:
         yield _dumped(choice), 4
     yield from (('"', 2), ("true", 3), ("false", 4), ("null", 3), ("{", 4), ("[", 3))
