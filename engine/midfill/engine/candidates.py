@@ -62,7 +62,10 @@ class Candidate(NamedTuple):
     score: float
     """Log-probability of fill and suffix head, summed: the suffix is the same text behind each fill."""
     confidence: float
-    """Geometric mean probability of the tokens of fill and suffix head."""
+    """Geometric mean probability of the fill's tokens and the first behind it, which says that the fill ends there.
+
+    What follows in the suffix is as sure or unsure behind a wrong fill as behind a right one.
+    """
 
 
 def scored(
@@ -71,6 +74,7 @@ def scored(
     """The fills as candidates, best first; one causal pass."""
     found = continuation_log_probabilities(model, slot, [[*fill, *suffix_head] for fill in fills])
     candidates = [
-        Candidate(fill, float(each.sum()), float(each.mean().exp())) for fill, each in zip(fills, found, strict=True)
+        Candidate(fill, float(each.sum()), float(each[: len(fill) + 1].mean().exp()))
+        for fill, each in zip(fills, found, strict=True)
     ]
     return sorted(candidates, key=lambda candidate: candidate.score, reverse=True)

@@ -66,7 +66,7 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     shown: bool
     """Whether an editor would show it: false for an empty or an unlikely fill."""
     confidence: float
-    """Geometric mean probability, by the causal mode, of the fill's tokens and the few after it: 0 to 1."""
+    """Geometric mean probability, by the causal mode, of the fill's tokens and the one after it: 0 to 1."""
     steps: int
     """Forward passes that looked for the fill: denoise steps, and tokens that a beam search went on by."""
     prompt_tokens: int
