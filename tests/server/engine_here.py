@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from midfill.engine.endpoint import Endpoint
 from midfill.engine.scheduler import Scheduler
 from midfill.engine.scripted import Rule, ScriptedFiller
 from midfill.engine.service import Service
-from midfill.engine.wire import Ready
+from midfill.engine.wire import Infill, InfillRequest, Ready
 from midfill.server.settings import Settings
 from midfill.server.shared import Shared
 from midfill.server.statistics import Statistics, read_events
@@ -22,12 +22,24 @@ from midfill.server.statistics import Statistics, read_events
 PATIENCE_S = 10.0
 
 
+class RecordingFiller(ScriptedFiller):
+    """Keeps what it was asked."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        super().__init__(rules)
+        self.requests: list[InfillRequest] = []
+
+    def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
+        self.requests.append(request)
+        return super().fill(request)
+
+
 class EngineHere:
     """The engine, and what a language server shares among its sessions."""
 
     def __init__(self, folder: Path, rules: Sequence[Rule]) -> None:
         self.scheduler = Scheduler(self._step)
-        self.filler = ScriptedFiller(rules)
+        self.filler = RecordingFiller(rules)
         self.client = EngineClient(endpoint=Endpoint(folder / "run", tcp=False), launches=False)
         self.shared = Shared(self.client, Statistics(folder / "statistics.jsonl"), roots=[])
         self._steps_left = sys.maxsize

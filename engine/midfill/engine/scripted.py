@@ -35,6 +35,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What each step takes, prefill too."""
     shown: bool = True
     confidence: Annotated[float, Meta(ge=0, le=1)] = 0.9
+    valid: bool | None = None
+    """What is said of the document with the fill; nothing checks it."""
     crash: Crash | None = None
     """What happens instead of the second half: the process dies, the step fails, or the device is lost with it."""
 
@@ -102,6 +104,7 @@ class ScriptedFiller:
             text=rule.text,
             shown=rule.shown,
             confidence=rule.confidence,
+            valid=rule.valid,
             steps=rule.steps,
             prompt_tokens=_tokens(len(request.prefix) + len(request.suffix)),
             cached_tokens=cached,

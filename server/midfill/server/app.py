@@ -50,6 +50,7 @@ def initialize(ls: Server, params: types.InitializeParams) -> None:
     folders = [folder.uri for folder in params.workspace_folders or []] or [params.root_uri or ""]
     ls.shared = Shared(engine, Statistics(), _paths(folders))
     ls.shared.tell = lambda message: ls.complain([message])
+    ls.shared.inform = lambda message: ls.say(message, types.MessageType.Info)
     use(ls, settings)
 
 

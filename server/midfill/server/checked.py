@@ -12,6 +12,8 @@ from midfill.engine.wire import Infill, InfillRequest, Schema
 from midfill.server.document import Window
 from midfill.server.ghost import Ghost, Surroundings, verbatim
 
+MAX_CHECKED_BYTES = 1 << 18
+"""Of a document; a larger one is not sent whole with every key."""
 MAX_TEXTS = 256
 
 _CLOSERS = re.compile(r"[\]}\"]{0,8}")
@@ -35,7 +37,9 @@ class Checked:
         return True
 
     def note(self, request: InfillRequest, infill: Infill) -> None:
-        """Takes note of an answer."""
+        """Takes note of an answer, unless it is one by a schema that does not count any more."""
+        if request.schema != self.schema:
+            return
         if infill.valid is not None:
             self.is_in_force = True
         if infill.valid:

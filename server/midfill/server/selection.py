@@ -7,7 +7,6 @@ from lsprotocol import types
 
 from midfill.engine.errors import MidfillError
 from midfill.engine.wire import Mode
-from midfill.server.ghost import ghost
 from midfill.server.offers import Gap, edit_of
 from midfill.server.session import Session
 
@@ -109,7 +108,7 @@ def _most_tokens(session: Session, gap: Gap) -> int:
 
 
 def _edit(session: Session, gap: Gap, text: str, version: int) -> types.TextDocumentEdit:
-    suggestion = ghost(text, session.surroundings(gap))
+    suggestion = session.ghost(text, gap)
     if suggestion is None:
         raise SelectionError("found nothing to fill the selection with")
     document = session.document

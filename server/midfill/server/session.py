@@ -13,9 +13,11 @@ from lsprotocol import types
 
 from midfill.engine.errors import RequestFailed
 from midfill.engine.wire import Infill, InfillRequest, Mode
+from midfill.server.checked import MAX_CHECKED_BYTES, Checked
 from midfill.server.decode import Decode
-from midfill.server.document import Document, Place
-from midfill.server.ghost import Surroundings, ghost
+from midfill.server.document import Document, Place, Window
+from midfill.server.ghost import Ghost, Surroundings, ghost
+from midfill.server.json_text import JSON_LANGUAGES
 from midfill.server.offers import Gap, Offer, goes_along, goes_on
 from midfill.server.quiet import Rhythm, reason_for_quiet
 from midfill.server.reuse import SITUATION_CHARS, Situation, typed_since
@@ -71,7 +73,11 @@ class Session:
         self._turn = 0
         self._num_spans = 0
         """Commands that wait for the engine."""
+        self.checked = Checked()
+        self._is_json = document.language in JSON_LANGUAGES
         self.show_to_neighbours()
+        if self.reason_for_silence() is None:
+            self._follow_schema(Place(0, 0))  # so that it is there by the first key
 
     # What the editor tells
 
@@ -116,6 +122,8 @@ class Session:
             return "switched off"
         if self.document.num_bytes > settings.max_file_bytes:
             return "the file is too large"
+        if self._is_json and self.document.num_bytes > MAX_CHECKED_BYTES:
+            return "the file is too large to be checked"
         return self.reason_to_refuse()
 
     def reason_to_refuse(self) -> str | None:
@@ -132,10 +140,11 @@ class Session:
         self._turn += 1
         if self.reason_for_silence() is not None or (automatic and self._num_spans):
             return None
+        self._follow_schema(gap.start)
         situation = self.situation(gap)
         question = _Question(gap, situation, automatic, self._turn, self.num_edits)
         wants_best = not automatic and self.shared.settings.explicit_mode == "best"
-        text = None if wants_best else self._recall(situation)
+        text = None if wants_best else self._recall(question)
         source: Source = "engine" if text is None else "memory"
         if text is None:
             if automatic and (reason := self._reason_for_quiet(gap, situation)) is not None:
@@ -144,13 +153,31 @@ class Session:
             text = await self._ask(question)
         if text is None or (automatic and self.shared.reuse.is_rejected(self.document.uri, situation, text)):
             return None
-        suggestion = ghost(text, self.surroundings(gap), may_split=not automatic)
+        suggestion = self.ghost(text, gap, may_split=not automatic)
         is_new = self.offer is None or not goes_on(self.offer, situation, text)
         self.offer = suggestion and Offer(next(self.shared.ids), gap, suggestion, situation, text, source, is_new)
         return self.offer
 
-    def _recall(self, situation: Situation) -> str | None:
-        return self.shared.reuse.recall(self.document.uri, situation)
+    def ghost(self, text: str, gap: Gap, *, may_split: bool = True) -> Ghost | None:
+        """The fill as it may be shown, or None if it may not."""
+        around = self.surroundings(gap)
+        if self.checked.is_in_force:
+            return self.checked.ghost(text, self._whole(gap), around, may_split=may_split)
+        return ghost(text, around, may_split=may_split)
+
+    def _recall(self, question: _Question) -> str | None:
+        """What was proposed here. Where fills are checked, no change farther away may have made it wrong."""
+        text = self.shared.reuse.recall(self.document.uri, question.situation)
+        if text is None or not self.checked.is_in_force:
+            return text
+        return None if self.checked.num_replaced(text, self._whole(question.gap)) is None else text
+
+    def _follow_schema(self, cursor: Place) -> None:
+        """Lets go of all that was found for the schema that the document had to meet before."""
+        if self.checked.follow(self.shared.schemas.schema_for(self.document, self.path, cursor)):
+            self._end_live()
+            self._nothing_at = None
+            self.shared.reuse.forget(self.document.uri)
 
     def _is_current(self, question: _Question) -> bool:
         """Whether the answer still has its place: nothing was asked and nothing was changed since."""
@@ -181,7 +208,7 @@ class Session:
                 self.shared.tell(f"{error}; fast is used instead")
                 mode = "fast"
                 continue
-            text = self._recall(situation)
+            text = self._recall(question)
             if text is not None or decode.situation == situation:
                 return text
             # An older decode's draft agreed with what was typed since, and then became something else.
@@ -190,12 +217,15 @@ class Session:
         """A fill that was asked for by a command: always new, shown or not. Raises `EngineError`."""
         self._turn += 1
         self._end_live()
+        self._follow_schema(gap.start)
         request = msgspec.structs.replace(self._request(gap, mode), max_tokens=max_tokens)
         self._num_spans += 1
         try:
-            return await self.shared.engine.fill(request, on_draft=on_draft)
+            infill = await self.shared.engine.fill(request, on_draft=on_draft)
         finally:
             self._num_spans -= 1
+        self.checked.note(request, infill)
+        return infill
 
     def _delay_ms(self) -> float:
         """How long to wait for another key before the engine is asked."""
@@ -205,17 +235,18 @@ class Session:
 
     def _request(self, gap: Gap, mode: Mode) -> InfillRequest:
         settings, document = self.shared.settings, self.document
-        window = document.window(gap.start, gap.end)
+        window = self._window(gap)
         situation = self.situation(gap)
         neighbours = self.shared.neighbours if settings.other_files else None
         return InfillRequest(
             document=document.uri,
-            prefix=window.prefix + gap.typed,
+            prefix=window.prefix,
             suffix=window.suffix,
             language=document.language or None,
             snippets=neighbours.snippets(document.uri, *situation, SNIPPET_CHARS) if neighbours else (),
             max_tokens=settings.max_tokens,
             mode=mode,
+            schema=self.checked.schema,
         )
 
     def _begin(self, request: InfillRequest, situation: Situation, *, speculative: bool = False) -> Decode:
@@ -227,6 +258,7 @@ class Session:
             if task.cancelled() or task.exception() is not None:
                 return
             infill = task.result()
+            self.checked.note(request, infill)
             if not speculative:
                 self.shared.engine_ms = infill.prefill_ms + infill.decode_ms
             if infill.shown:
@@ -296,6 +328,18 @@ class Session:
         before = self.document.before(gap.start, SITUATION_CHARS) + gap.typed
         return Situation(before[-SITUATION_CHARS:], self.document.after(gap.end, SITUATION_CHARS))
 
+    def _window(self, gap: Gap) -> Window:
+        """What the engine is sent: of JSON all, as the whole of it is checked."""
+        if self._is_json and self.document.num_bytes <= MAX_CHECKED_BYTES:
+            return self._whole(gap)
+        window = self.document.window(gap.start, gap.end)
+        return window._replace(prefix=window.prefix + gap.typed)
+
+    def _whole(self, gap: Gap) -> Window:
+        document = self.document
+        before = document.before(gap.start, document.num_bytes) + gap.typed
+        return Window(before, document.after(gap.end, document.num_bytes))
+
     def surroundings(self, gap: Gap) -> Surroundings:
         """What the post-filters look at."""
         lines, first, last = self.document.lines, gap.start.line, gap.end.line
@@ -317,7 +361,7 @@ class Session:
             deleted=edit is not None and edit.is_delete and edit.end == gap.start,
             language=self.document.language,
             in_comments=settings.in_comments,
-            in_strings=settings.in_strings,
+            in_strings=settings.in_strings or self._is_json,  # there, all but numbers is in strings
         )
 
 

@@ -9,6 +9,9 @@ from midfill.engine.client import EngineClient
 from midfill.server.context import Neighbours
 from midfill.server.ignored import Ignored
 from midfill.server.reuse import Reuse
+from midfill.server.schema_download import SchemaCache
+from midfill.server.schema_texts import SchemaTexts
+from midfill.server.schemas import Schemas
 from midfill.server.settings import Settings
 from midfill.server.statistics import Kind, Source, Statistics
 
@@ -24,7 +27,9 @@ class Shared:
         self.engine_ms: float | None = None
         """What the last fill took in the engine, waiting apart."""
         self.tell: Callable[[str], None] = log.warning
-        """Says something to the person, once."""
+        """Says to the person what is wrong, once."""
+        self.inform: Callable[[str], None] = log.info
+        """Says to the person what is possible."""
         self.ids = count(1)
         self.use(Settings())
 
@@ -33,6 +38,14 @@ class Shared:
         self.settings = settings
         self.ignored = Ignored(self.roots, settings.exclude)
         self.neighbours = Neighbours(self.ignored)
+        texts = SchemaTexts(self.ignored, SchemaCache(), may_fetch=settings.fetch_schemas)
+        self.schemas = Schemas(
+            self.roots,
+            settings.schemas,
+            texts,
+            tell=lambda message: self.tell(message),
+            inform=lambda message: self.inform(message),
+        )
 
     def count(self, kind: Kind, language: str, source: Source | None = None, latency_ms: float | None = None) -> None:
         """Notes for the statistics, if they are wanted."""

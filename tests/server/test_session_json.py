@@ -1,0 +1,131 @@
+"""`midfill.server.session` with JSON: the engine is sent the whole text and its schema, and what it found valid counts.
+
+The engine is a scripted one, which says of each fill what the script says: whether it is valid, nothing checks.
+"""
+
+from pathlib import Path
+
+import pytest
+from tests.server.engine_here import EngineHere, engine_here
+from tests.server.test_session import cursor, edit, text_of
+
+from midfill.engine.scripted import Rule
+from midfill.engine.wire import Schema
+from midfill.server.checked import MAX_CHECKED_BYTES
+from midfill.server.document import PREFIX_CHARS, SUFFIX_CHARS, Document, Place
+from midfill.server.offers import Gap
+from midfill.server.session import Session
+from midfill.server.settings import SchemaRule, Settings
+
+VALUE = Rule(after='"a": ', text="1", valid=True)
+OBJECT = Rule(text='{"a": 1}', valid=True)
+LINES = Rule(after='"a": ', text="[\n    1\n  ]", valid=True)
+TYPE: dict[str, object] = {"type": "object"}
+
+pytestmark = pytest.mark.asyncio
+
+
+def settings(**given: object) -> Settings:
+    rules = [SchemaRule(file_match=["a.json"], schema=TYPE)]
+    return Settings(debounce_ms=0, speculate=False, schemas=rules, **given)  # pyright: ignore[reportArgumentType]
+
+
+def opened(here: EngineHere, text: str, language: str = "json") -> Session:
+    path = Path("/work/a.json")
+    return Session(Document(path.as_uri(), language, 1, text, "utf-16"), path, here.shared)
+
+
+async def test_the_request_has_the_whole_text_and_the_schema() -> None:
+    async with engine_here(VALUE, settings=settings()) as here:
+        before, after = "\n" * (2 * PREFIX_CHARS) + '{"a": ', "}" + "\n" * (2 * SUFFIX_CHARS)
+        session = opened(here, before + after)
+        await session.suggest(cursor(2 * PREFIX_CHARS, 6), automatic=True)
+        (request,) = here.filler.requests
+        assert (request.prefix, request.suffix) == (before, after)
+        assert request.schema is not None
+        assert request.schema.text == '{"type":"object"}'
+
+
+async def test_a_request_of_another_language_has_neither() -> None:
+    async with engine_here(VALUE, settings=settings()) as here:
+        session = opened(here, "\n" * (2 * PREFIX_CHARS) + '{"a": }', language="python")
+        await session.suggest(cursor(2 * PREFIX_CHARS, 6), automatic=True)
+        (request,) = here.filler.requests
+        assert len(request.prefix) < PREFIX_CHARS + 6
+        assert request.schema is None
+
+
+async def test_what_is_too_large_to_be_checked_is_not_filled_unasked() -> None:
+    async with engine_here(VALUE) as here:
+        session = opened(here, "\n" * MAX_CHECKED_BYTES + '{"a": }')
+        assert await session.suggest(cursor(MAX_CHECKED_BYTES, 6), automatic=False) is None
+        assert session.reason_for_silence() == "the file is too large to be checked"
+        assert here.filler.requests == []
+
+
+async def test_strings_of_json_are_filled_whatever_is_set_for_strings() -> None:
+    async with engine_here(Rule(text='a"', valid=True), settings=settings(in_strings=False)) as here:
+        assert text_of(await opened(here, '{"').suggest(cursor(0, 2), automatic=True)) == 'a"'
+
+
+async def test_typing_along_keeps_the_rest_even_where_the_editor_closes_brackets() -> None:
+    async with engine_here(OBJECT, settings=settings()) as here:
+        session = opened(here, "")
+        await session.suggest(cursor(0, 0), automatic=True)
+        edit(session, (0, 0), (0, 0), "{}")
+        offer = await session.suggest(cursor(0, 1), automatic=True)
+        assert offer is not None
+        assert (offer.text, offer.ghost.replaced) == ('"a": 1}', 1)
+        edit(session, (0, 1), (0, 1), '""')
+        offer = await session.suggest(cursor(0, 2), automatic=True)
+        assert offer is not None
+        assert (offer.text, offer.ghost.replaced) == ('a": 1}', 2)
+        assert len(here.filler.requests) == 1
+
+
+async def test_a_change_far_away_makes_what_was_proposed_unknown() -> None:
+    async with engine_here(VALUE, settings=settings()) as here:
+        session = opened(here, "[{}," + " " * 5000 + '\n{"a": }]')
+        assert text_of(await session.suggest(cursor(1, 6), automatic=True)) == "1"
+        edit(session, (0, 1), (0, 3), "{},{}")
+        assert text_of(await session.suggest(cursor(1, 6), automatic=True)) == "1"
+        assert len(here.filler.requests) == 2
+        assert text_of(await session.suggest(cursor(1, 6), automatic=True)) == "1"
+        assert len(here.filler.requests) == 2
+
+
+async def test_a_value_of_several_lines_pushes_the_comma_down() -> None:
+    async with engine_here(LINES, settings=settings()) as here:
+        session = opened(here, '{\n  "a": ,\n  "b": 2\n}')
+        offer = await session.suggest(cursor(1, 7), automatic=True)
+        assert offer is not None
+        assert (offer.ghost.text, offer.ghost.replaced) == (LINES.text, 0)
+
+
+async def test_another_schema_is_another_question() -> None:
+    async with engine_here(VALUE, settings=settings()) as here:
+        session = opened(here, '{"a": }')
+        assert text_of(await session.suggest(cursor(0, 6), automatic=True)) == "1"
+        here.shared.use(Settings(debounce_ms=0, speculate=False))
+        assert text_of(await session.suggest(cursor(0, 6), automatic=True)) == "1"
+        assert [request.schema is None for request in here.filler.requests] == [False, True]
+
+
+async def test_a_command_is_answered_by_the_same_rules() -> None:
+    async with engine_here(LINES, settings=settings()) as here:
+        session = opened(here, '{"a": 0, "b": 1}')
+        gap = Gap(Place(0, 6), Place(0, 7))
+        infill = await session.fill_span(gap, "fast", 64, lambda draft: None)
+        (request,) = here.filler.requests
+        assert request.schema == Schema(text='{"type":"object"}', uri=request.schema.uri if request.schema else "")
+        shown = session.ghost(infill.text, gap)
+        assert shown is not None
+        assert shown.text == LINES.text
+        assert session.ghost("2", gap) is None
+
+
+async def test_an_engine_that_does_not_check_is_answered_for_as_ever() -> None:
+    async with engine_here(Rule(after='"a": ', text="1}")) as here:
+        offer = await opened(here, '{"a": }').suggest(cursor(0, 6), automatic=True)
+        assert offer is not None
+        assert (offer.ghost.text, offer.ghost.replaced) == ("1", 0)
