@@ -172,32 +172,6 @@ async def test_cancelling_answers_at_once_and_frees_the_engine(env: dict[str, st
         assert (status.answered, status.dropped) == (0, 1)
 
 
-async def test_a_running_decode_that_agrees_with_what_was_typed_is_kept(env: dict[str, str]) -> None:
-    async with editing(env, RULES, options={"speculate": False}) as editor:
-        editor.open("slow(|")
-        older = asyncio.create_task(editor.ask())
-        await running(env)
-        await asyncio.sleep(0.5)  # typing rhythm: some drafts are there by now
-        editor.type("one")
-        assert texts(await editor.ask(AUTOMATIC)) == [", two, three)"]
-        assert await older is None
-        assert (await engine_status(env)).answered == 1
-
-
-async def test_a_draft_that_becomes_something_else_is_asked_about_anew(env: dict[str, str]) -> None:
-    turns = {"after": "turn(", "text": "other)", "drafts": ["one", "one", "one", "other)"], "steps": 40, "step_ms": 25}
-    rules = [turns, {"after": "turn(one", "text": ", two)"}]
-    async with editing(env, rules, options={"speculate": False}) as editor:
-        editor.open("turn(|")
-        older = asyncio.create_task(editor.ask())
-        await running(env)
-        await asyncio.sleep(0.3)  # typing rhythm: the first drafts are there by now
-        editor.type("one")
-        assert texts(await editor.ask(AUTOMATIC)) == [", two)"]
-        assert await older is None
-        assert (await engine_status(env)).answered == 2
-
-
 async def test_where_nothing_was_found_the_engine_is_not_asked_again(env: dict[str, str]) -> None:
     async with editing(env, RULES) as editor:
         editor.open("nothing here |\n")

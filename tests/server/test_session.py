@@ -114,6 +114,35 @@ async def test_a_cancelled_decode_that_agrees_is_there_for_the_next_question() -
         assert here.scheduler.tally.answered == 1
 
 
+async def test_a_running_decode_that_agrees_with_what_was_typed_is_kept() -> None:
+    async with engine_here(LONG) as here:
+        session = opened(here, "call(")
+        here.hold(after_steps=2)
+        older = asking(session, cursor(0, 5))
+        await until(lambda: session.live and session.live.draft)
+        edit(session, (0, 5), (0, 5), "one")
+        newer = asking(session, cursor(0, 8))
+        here.go_on()
+        assert text_of(await newer) == ", two)"
+        assert await older is None
+        assert here.scheduler.tally.answered == 1
+
+
+async def test_a_draft_that_becomes_something_else_is_asked_about_anew() -> None:
+    turns = Rule(after="call(", text="other)", drafts=("one", "other)"), steps=2)
+    async with engine_here(turns, Rule(after="call(one", text=", two)")) as here:
+        session = opened(here, "call(")
+        here.hold(after_steps=2)
+        older = asking(session, cursor(0, 5))
+        await until(lambda: session.live and session.live.draft)
+        edit(session, (0, 5), (0, 5), "one")
+        newer = asking(session, cursor(0, 8))
+        here.go_on()
+        assert text_of(await newer) == ", two)"
+        assert await older is None
+        assert here.scheduler.tally.answered == 2
+
+
 async def test_a_cancelled_decode_that_nobody_claims_is_ended() -> None:
     async with engine_here(LONG) as here:
         session = opened(here, "call(")
