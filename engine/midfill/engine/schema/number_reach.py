@@ -116,7 +116,7 @@ def sizes_of(rule: NumberRule, *, negative: bool) -> Sizes | None:
     if rule.literals is None:
         return sizes
     signed = (size for size in rule.literals if size.is_finite() and (not size or (size < 0) is negative))
-    kept = Literals(abs(size) for size in signed if sizes.holds(abs(size)))
+    kept = Literals(size.copy_abs() for size in signed if sizes.holds(size.copy_abs()))
     return Sizes(literals=kept) if kept else None
 
 
@@ -248,7 +248,7 @@ def _near(bound: Decimal | None) -> Decimal | None:
 
 
 def _minus(bound: Decimal | None) -> Decimal | None:
-    return None if bound is None else -bound
+    return None if bound is None else bound.copy_negate()  # `-bound` would round it
 
 
 def merged(sizes: Sequence[Sizes]) -> Sizes:

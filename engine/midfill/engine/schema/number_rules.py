@@ -154,7 +154,7 @@ class NumberChecker:
             asked = [each for each in sizes if each is not None]
             if asked and len(asked) == len(sizes):
                 good = islice(_good_sizes(number, merged(asked)), _MAX_TRIED)
-                texts = (rest(number, -size if negative else size) for size in good)
+                texts = (rest(number, size.copy_negate() if negative else size) for size in good)
                 yield from nsmallest(_MAX_ENDINGS, filter(None, texts), key=len)
 
 

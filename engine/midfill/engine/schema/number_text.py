@@ -75,10 +75,10 @@ def rest(number: Number, value: Decimal) -> str | None:
     """
     if number.phase is Phase.START:
         sign = "-" if value < 0 else ""
-        return sign + _plain(abs(value))
+        return sign + _plain(value.copy_abs())
     if value and (value < 0) != number.negative:
         return None
-    value = abs(value)
+    value = value.copy_abs()
     if number.phase is Phase.SIGN:
         return _plain(value)
     if number.phase >= Phase.E:
