@@ -16,7 +16,7 @@ from midfill.engine.wire import Infill, InfillRequest, Mode
 from midfill.server.checked import MAX_CHECKED_BYTES, Checked
 from midfill.server.decode import Decode
 from midfill.server.document import Document, Place, Window
-from midfill.server.ghost import Ghost, Surroundings, ghost
+from midfill.server.ghost import Ghost, ghost
 from midfill.server.json_text import JSON_LANGUAGES
 from midfill.server.offers import Gap, Offer, goes_along, goes_on
 from midfill.server.quiet import Rhythm, reason_for_quiet
@@ -25,12 +25,12 @@ from midfill.server.secret_files import secret_pattern
 from midfill.server.settings import Settings
 from midfill.server.shared import Shared
 from midfill.server.statistics import Source
+from midfill.server.views import situation_at, surroundings_at, whole_text
 
 log = logging.getLogger(__name__)
 
 CLAIM_S = 0.25
 """How long a decode that agrees with what was typed runs on after its request was cancelled: the next is on its way."""
-SURROUNDING_LINES = 64
 SNIPPET_CHARS = 2048
 """Of other files, in one prompt."""
 PAIRS = frozenset({"()", "[]", "{}", '""', "''", "``"})
@@ -96,7 +96,7 @@ class Session:
         self.show_to_neighbours()
         if self.last_edit is None:
             return
-        now = self.situation(Gap(self.last_edit.end, self.last_edit.end))
+        now = situation_at(self.document, Gap(self.last_edit.end, self.last_edit.end))
         if self.live and not self.live.speculative and not self.live.may_serve(now):
             self._end_live()
         self._notice_rejection(now)
@@ -141,7 +141,7 @@ class Session:
         if self.reason_for_silence() is not None or (automatic and self._num_spans):
             return None
         self._follow_schema(gap.start)
-        situation = self.situation(gap)
+        situation = situation_at(self.document, gap)
         question = _Question(gap, situation, automatic, self._turn, self.num_edits)
         wants_best = not automatic and self.shared.settings.explicit_mode == "best"
         text = None if wants_best else self._recall(question)
@@ -160,9 +160,9 @@ class Session:
 
     def ghost(self, text: str, gap: Gap, *, may_split: bool = True) -> Ghost | None:
         """The fill as it may be shown, or None if it may not."""
-        around = self.surroundings(gap)
+        around = surroundings_at(self.document, gap)
         if self.checked.is_in_force:
-            return self.checked.ghost(text, self._whole(gap), around, may_split=may_split)
+            return self.checked.ghost(text, whole_text(self.document, gap), around, may_split=may_split)
         return ghost(text, around, may_split=may_split)
 
     def _recall(self, question: _Question) -> str | None:
@@ -170,7 +170,7 @@ class Session:
         text = self.shared.reuse.recall(self.document.uri, question.situation)
         if text is None or not self.checked.is_in_force:
             return text
-        return None if self.checked.num_replaced(text, self._whole(question.gap)) is None else text
+        return None if self.checked.num_replaced(text, whole_text(self.document, question.gap)) is None else text
 
     def _follow_schema(self, cursor: Place) -> None:
         """Lets go of all that was found for the schema that the document had to meet before."""
@@ -236,7 +236,7 @@ class Session:
     def _request(self, gap: Gap, mode: Mode) -> InfillRequest:
         settings, document = self.shared.settings, self.document
         window = self._window(gap)
-        situation = self.situation(gap)
+        situation = situation_at(self.document, gap)
         neighbours = self.shared.neighbours if settings.other_files else None
         return InfillRequest(
             document=document.uri,
@@ -272,7 +272,7 @@ class Session:
 
     def _let_go(self, decode: Decode) -> None:
         """After a cancelled request: ends its decode, at once or, if it may still serve, soon unless it is claimed."""
-        now = self.situation(Gap(self.last_edit.end, self.last_edit.end)) if self.last_edit else None
+        now = situation_at(self.document, Gap(self.last_edit.end, self.last_edit.end)) if self.last_edit else None
         if now is None or now == decode.situation or not decode.serves(now):
             self._end(decode)
             return
@@ -321,36 +321,12 @@ class Session:
         self.shared.reuse.reject(self.document.uri, offer.situation)
         self.shared.count("rejected", self.document.language)
 
-    # Views of the document
-
-    def situation(self, gap: Gap) -> Situation:
-        """What the gap stands between."""
-        before = self.document.before(gap.start, SITUATION_CHARS) + gap.typed
-        return Situation(before[-SITUATION_CHARS:], self.document.after(gap.end, SITUATION_CHARS))
-
     def _window(self, gap: Gap) -> Window:
         """What the engine is sent: of JSON all, as the whole of it is checked."""
         if self._is_json and self.document.num_bytes <= MAX_CHECKED_BYTES:
-            return self._whole(gap)
+            return whole_text(self.document, gap)
         window = self.document.window(gap.start, gap.end)
         return window._replace(prefix=window.prefix + gap.typed)
-
-    def _whole(self, gap: Gap) -> Window:
-        document = self.document
-        before = document.before(gap.start, document.num_bytes) + gap.typed
-        return Window(before, document.after(gap.end, document.num_bytes))
-
-    def surroundings(self, gap: Gap) -> Surroundings:
-        """What the post-filters look at."""
-        lines, first, last = self.document.lines, gap.start.line, gap.end.line
-        return Surroundings(
-            line_before=lines[first][: gap.start.column] + gap.typed,
-            line_after=_bare(lines[last][gap.end.column :]),
-            above=[_bare(line) for line in lines[max(0, first - SURROUNDING_LINES) : first]],
-            below=[_bare(line) for line in lines[last + 1 : last + 1 + SURROUNDING_LINES]],
-            eol=self.document.eol,
-            indent=None,
-        )
 
     def _reason_for_quiet(self, gap: Gap, situation: Situation) -> str | None:
         edit, settings = self.last_edit, self.shared.settings
@@ -371,7 +347,3 @@ def _edit(start: Place | None, change: types.TextDocumentContentChangeEvent, doc
         return None
     typed = 1 if change.text in PAIRS else len(change.text)
     return Edit(document.place_at(document.offset(start) + typed), is_delete=not change.text)
-
-
-def _bare(line: str) -> str:
-    return line.rstrip("\r\n")
