@@ -96,7 +96,7 @@ def _steps(live: Sequence[Held], follow: Tensor, automaton: TokenAutomaton) -> E
     states = np.array([each.state for each in live])
     likely = follow.topk(min(LIKELY_TOKENS, follow.shape[1]), dim=-1)[1].cpu().numpy()
     source = np.repeat(np.arange(len(live)), likely.shape[1])
-    targets = automaton.step_pairs(states[source], likely.ravel())
+    targets = automaton.step(states[source], likely.ravel())
     alive = np.flatnonzero(targets != NOWHERE)
     forced = automaton.forced(states)
     others = ~(likely[forced.source] == forced.token[:, None]).any(axis=1)

@@ -9,10 +9,11 @@ says of the positions behind it does not count.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from midfill.engine.schema.marginals import Layer, Marginals, marginals
-from midfill.engine.schema.token_automaton import NOWHERE, Edges, Indices, Scores, TokenAutomaton
+from midfill.engine.schema.token_automaton import FAR, NOWHERE, Edges, Indices, Scores, TokenAutomaton
 
 LOWEST = -1e5
 """Log-probabilities are no lower: a fill that needs an impossible token is still better than none."""
@@ -23,8 +24,10 @@ class LatticeLimits(NamedTuple):
 
     tokens: int = 32
     """Likeliest tokens of each position."""
-    states: int = 96
+    states: int = 48
     """Live states before each position."""
+    opened: int = 12
+    """Of those, the best whose forced tokens are followed, too."""
 
 
 class Path(NamedTuple):
@@ -43,12 +46,12 @@ class Lattice:
         limits = limits or LatticeLimits()
         self.automaton, self.length = automaton, len(log_probabilities)
         self._top = log_probabilities.topk(min(limits.tokens, log_probabilities.shape[1]), dim=-1)[1].cpu().numpy()
-        self._scores = log_probabilities.float().clamp(min=LOWEST).cpu().numpy()
-        self._most = limits.states
+        self._scores = log_probabilities.float().cpu().numpy()
+        self._limits = limits
         self._is_top = np.zeros(log_probabilities.shape[1], dtype=bool)
         start = np.array([automaton.start] if automaton.start != NOWHERE else [], dtype=np.int64)
         automaton.open(start)
-        self.columns = [_Column(start, np.zeros(len(start)), None, np.zeros(0, dtype=np.int64))]
+        self.columns = [_Column(start, np.zeros(len(start)), None, start, np.zeros(len(start), dtype=bool))]
         for position in range(self.length):
             if not len(self.columns[-1].states):
                 break
@@ -77,49 +80,77 @@ class Lattice:
 
     def _next(self, column: "_Column", position: int) -> "_Column":
         """The states after `position`, and the best way to each."""
-        edges = self._edges(column.states, position)
-        scores = column.best[edges.source] + self._scores[position, edges.token]
-        best = np.full(len(self.automaton), -np.inf)
-        np.maximum.at(best, edges.target, scores)
-        ways = np.zeros(len(best), dtype=np.int64)
-        wins = np.flatnonzero(scores == best[edges.target])
-        ways[edges.target[wins]] = wins
-        states = self._kept(best, self.length - position - 1)
-        self.automaton.open(states)
-        return _Column(states, best[states], edges, ways[states])
+        edges = self._edges(column, position)
+        scores = column.best[edges.source] + self._scores_of(position, edges.token)
+        order = np.lexsort((scores, edges.target))
+        is_best = np.append(np.diff(edges.target[order]) != 0, True)[: len(order)]
+        ways = self._kept(edges, scores, order[is_best], self.length - position - 1)
+        states, best, follows_lost = edges.target[ways], scores[ways], column.is_lost[edges.source[ways]]
+        self._open(states, np.where(follows_lost, -np.inf, best))
+        is_lost = (follows_lost | self.automaton.is_opened(states)) & (self.automaton.to_exit[states] == FAR)
+        return _Column(states, best, edges, ways, is_lost)
 
-    def _edges(self, states: Indices, position: int) -> Edges:
-        """All steps from `states`, each once."""
-        automaton, top = self.automaton, self._top[position]
-        targets = automaton.step(states, top).ravel()
-        alive = np.flatnonzero(targets != NOWHERE)
-        source, place = np.divmod(alive, len(top))
-        forced = automaton.forced(states)
+    def _edges(self, column: "_Column", position: int) -> Edges:
+        """The steps from the states of `column` that matter, each once."""
+        top = self._top[position]
+        likely = self._likely(column.states, top, column.best[:, None] + self._scores_of(position, top))
+        forced = self.automaton.forced(column.states)
         self._is_top[top] = True
         others = np.flatnonzero(~self._is_top[forced.token])
         self._is_top[top] = False
-        return Edges(
-            np.concatenate((source, forced.source[others])),
-            np.concatenate((top[place], forced.token[others])),
-            np.concatenate((targets[alive], forced.target[others])),
-        )
+        return Edges(*(np.concatenate((one, other[others])) for one, other in zip(likely, forced, strict=True)))
 
-    def _kept(self, best: Scores, left: int) -> Indices:
-        """The live states to go on from: the best, those first that may yet come to an exit in `left` tokens.
+    def _likely(self, states: Indices, top: Indices, scores: Scores) -> Edges:
+        """Steps by the likeliest tokens, whose scores are [states, top].
+
+        Only the best of them are taken if those lead to states enough: in a string nearly all tokens lead on.
+        """
+        flat, size = -scores.ravel(), 3 * self._limits.states // 2
+        parts: list[Edges] = []
+        found: set[int] = set()
+        order = np.argpartition(flat, size) if size < len(flat) else np.arange(len(flat))
+        begin = 0
+        while begin < len(flat) and len(found) < self._limits.states:
+            parts.append(self._alive(states, top, order[begin : begin + size]))
+            found.update(parts[-1].target.tolist())
+            begin, size = begin + size, 2 * size
+            if len(parts) == 1 and len(found) < self._limits.states:
+                order[begin:] = order[begin:][flat[order[begin:]].argsort()]
+        return Edges(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+    def _alive(self, states: Indices, top: Indices, places: Indices) -> Edges:
+        """Those steps, of [states, top] flat, that the constraint allows."""
+        source, place = np.divmod(places, len(top))
+        targets = self.automaton.step(states[source], top[place])
+        alive = np.flatnonzero(targets != NOWHERE)
+        return Edges(source[alive], top[place[alive]], targets[alive])
+
+    def _kept(self, edges: Edges, scores: Scores, ways: Indices, left: int) -> Indices:
+        """Of the best ways to states, those to go on from; first such that may yet come to an exit in `left` tokens.
 
         Of those that surely do at least one is kept if there is any, so a way from the start to an exit is never lost.
         """
-        live = np.flatnonzero(best > -np.inf)
-        if len(live) <= self._most:
-            return live
-        to_exit = self.automaton.to_exit[live]
-        hopeless = self.automaton.is_opened(live) & (to_exit > left)
-        order = np.lexsort((-best[live], hopeless))
-        kept = order[: self._most]
+        if len(ways) <= self._limits.states:
+            return ways
+        states = edges.target[ways]
+        to_exit = self.automaton.to_exit[states]
+        hopeless = self.automaton.is_opened(states) & (to_exit > left)
+        order = np.lexsort((-scores[ways], hopeless))
+        kept = order[: self._limits.states]
         sure = order[to_exit[order] <= left]
         if len(sure) and not (to_exit[kept] <= left).any():
             kept[-1] = sure[0]
-        return np.sort(live[kept])
+        return ways[kept]
+
+    def _open(self, states: Indices, scores: Scores) -> None:
+        """Looks at all states, and opens the best of those with a score."""
+        self.automaton.look(states)
+        if self.automaton.openings and not self.automaton.is_opened(states).all():
+            order = np.argsort(-scores, kind="stable")[: self._limits.opened]
+            self.automaton.open(states[order[scores[order] > -np.inf]])
+
+    def _scores_of(self, position: int, tokens: Indices) -> Scores:
+        return np.maximum(self._scores[position, tokens], LOWEST).astype(np.float64)
 
     def _tokens_to(self, length: int, place: int) -> list[int]:
         """The tokens of the best way to the state at `place` of the column after `length` positions."""
@@ -139,7 +170,7 @@ class Lattice:
         place[column.states] = np.arange(len(column.states))
         kept = np.flatnonzero(place[column.edges.target] >= 0)
         source, token, target = (each[kept] for each in column.edges)
-        return Layer(Edges(source, token, place[target]), self._scores[position, token].astype(np.float64))
+        return Layer(Edges(source, token, place[target]), self._scores_of(position, token))
 
 
 class _Column(NamedTuple):
@@ -152,3 +183,5 @@ class _Column(NamedTuple):
     """All that led here, from the column before; None before the first position."""
     ways: Indices
     """Of each state, the edge of its best way."""
+    is_lost: NDArray[np.bool_]
+    """Whether no completion was found of it, or of a state on its best way: then none is looked for again."""

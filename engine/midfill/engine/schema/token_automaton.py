@@ -24,6 +24,9 @@ FAR = np.iinfo(np.int32).max
 MAX_REMEMBERED = 1 << 24
 """Token steps, 64 MiB of them; beyond that they are forgotten and found again."""
 
+MOST_OPENED = 256
+"""States whose completions and continuations are asked for: a search each."""
+
 
 class Edges(NamedTuple):
     """Steps that lead on from states, flat."""
@@ -37,7 +40,7 @@ class Edges(NamedTuple):
 class TokenAutomaton:
     """What tokens do in the states of one constraint."""
 
-    def __init__(self, constraint: Constraint, spellings: Spellings) -> None:
+    def __init__(self, constraint: Constraint, spellings: Spellings, openings: int = MOST_OPENED) -> None:
         self.constraint, self.spellings = constraint, spellings
         self._states = [DEAD, DEAD]
         self._index_of = {DEAD: NOWHERE}
@@ -51,6 +54,9 @@ class TokenAutomaton:
         """By state: whether the hole may end there. Of opened states."""
         self.to_exit = np.full(64, FAR, dtype=np.int32)
         """By state: tokens that are known to be enough to an exit. Following the forced ones, it falls each time."""
+        self.openings = openings
+        """States that may still be opened."""
+        self._looked_at = np.zeros(64, dtype=bool)
         self._opened = np.zeros(64, dtype=bool)
         self._plans: dict[int, int] = {}
         self._forced_at = np.zeros((64, 2), dtype=np.int64)  # by state: where its forced edges begin, how many
@@ -62,10 +68,20 @@ class TokenAutomaton:
         """States found so far; indices are below this."""
         return len(self._states)
 
+    def look(self, states: Indices) -> None:
+        """Finds out at which of them the hole may end."""
+        unseen = ~self._looked_at[states]
+        if unseen.any():
+            for state in states[unseen].tolist():
+                self._look(state)
+
     def open(self, states: Indices) -> None:
-        """Finds out where each may end, and which tokens are forced there."""
+        """Finds out which tokens are forced there, the most wanted states first, as long as `openings` are left."""
+        self.look(states)
         for state in states[~self._opened[states]].tolist():
-            self._open(state)
+            if self.openings > 0:
+                self.openings -= 1
+                self._open(state)
 
     def is_opened(self, states: Indices) -> NDArray[np.bool_]:
         """Whether each was opened."""
@@ -80,42 +96,27 @@ class TokenAutomaton:
         return Edges(source, token, target)
 
     def step(self, states: Indices, tokens: Indices) -> Indices:
-        """The state after each token from each state: [S], [T] -> [S, T]."""
-        self._make_room(len(states), tokens)
-        rows, columns = self._rows_of(states), self._columns[tokens]
-        found = self._by_token[rows[:, None], columns]
-        unknown, column = np.nonzero(found == UNKNOWN)
+        """The state after a token from each state: [N], [N] -> [N]."""
+        self._make_room(states, tokens)
+        rows, columns = self._rows[states], self._columns[tokens]
+        found = self._by_token[rows, columns]
+        unknown = np.flatnonzero(found == UNKNOWN)
         if len(unknown):
-            found[unknown, column] = self._walk(states[unknown], tokens[column])
-            self._by_token[rows[unknown], columns[column]] = found[unknown, column]
+            found[unknown] = self._walk(states[unknown], tokens[unknown])
+            self._by_token[rows[unknown], columns[unknown]] = found[unknown]
         return found
 
-    def step_pairs(self, states: Indices, tokens: Indices) -> Indices:
-        """The state after a token from each state: [N], [N] -> [N]. Not remembered."""
-        return self._walk(states, tokens)
-
-    def _make_room(self, num_states: int, tokens: Indices) -> None:
-        """Gives each token a column. Forgets all steps first where too many would be remembered."""
-        rows, columns = self._num_rows + num_states + 1, self._num_columns + len(tokens) + 1
-        if rows * columns > MAX_REMEMBERED:
+    def _make_room(self, states: Indices, tokens: Indices) -> None:
+        """Gives each state a row, each token a column. Forgets all steps first where too many would be remembered."""
+        if (self._num_rows + len(states) + 1) * (self._num_columns + len(tokens) + 1) > MAX_REMEMBERED:
             self._rows[:], self._columns[:], self._by_token[:] = 0, 0, UNKNOWN
             self._num_rows = self._num_columns = 0
-        fresh = np.unique(tokens[self._columns[tokens] == 0])
-        if len(fresh):
-            self._columns[fresh] = np.arange(1, len(fresh) + 1) + self._num_columns
-            self._num_columns += len(fresh)
-            self._by_token = _grown(self._by_token, self._num_columns + 1, axis=1)
-
-    def _rows_of(self, states: Indices) -> Indices:
-        fresh = np.unique(states[self._rows[states] == 0])
-        if len(fresh):
-            self._rows[fresh] = np.arange(1, len(fresh) + 1) + self._num_rows
-            self._num_rows += len(fresh)
-            self._by_token = _grown(self._by_token, self._num_rows + 1, axis=0)
-        return self._rows[states]
+        self._num_rows += _number(self._rows, states, self._num_rows)
+        self._num_columns += _number(self._columns, tokens, self._num_columns)
+        self._by_token = _grown(_grown(self._by_token, self._num_rows + 1, axis=0), self._num_columns + 1, axis=1)
 
     def _walk(self, states: Indices, tokens: Indices) -> Indices:
-        """`step_pairs`, byte by byte, all pairs side by side."""
+        """`step`, byte by byte, all pairs side by side."""
         spellings = self.spellings
         at, ends = spellings.starts[tokens], spellings.starts[tokens] + spellings.lengths[tokens]
         reached = np.where(at < ends, states, NOWHERE)
@@ -163,17 +164,24 @@ class TokenAutomaton:
         self._by_byte = _grown(self._by_byte, size)
         self._rows = _grown(self._rows, size)
         self.is_exit = _grown(self.is_exit, size)
+        self._looked_at = _grown(self._looked_at, size)
         self._opened = _grown(self._opened, size)
         self._forced_at = _grown(self._forced_at, size)
         known = len(self.to_exit)
         self.to_exit = _grown(self.to_exit, size)
         self.to_exit[known:] = FAR
 
+    def _look(self, state: int) -> None:
+        self._looked_at[state] = True
+        self.is_exit[state] = self.constraint.is_exit(self._states[state])
+        if self.is_exit[state]:
+            self.to_exit[state] = 0
+
     def _open(self, state: int) -> None:
         self._opened[state] = True
         inner = self._states[state]
-        self.is_exit[state] = self.constraint.is_exit(inner)
-        self._plan(state, b"" if self.is_exit[state] else self.constraint.completion(inner))
+        if not self.is_exit[state]:
+            self._plan(state, self.constraint.completion(inner))
         starts = (self.spellings.longest_start(text) for text in self.constraint.continuations(inner))
         self._force(state, [token for token in starts if token is not None])
 
@@ -187,8 +195,7 @@ class TokenAutomaton:
             assert after != NOWHERE, "a completion stays alive"
             if left < self.to_exit[state]:
                 self.to_exit[state], self._plans[state] = left, token
-                if self._opened[state]:
-                    self._force(state, self._forced_tokens(state))
+                self._force(state, self._forced_tokens(state))
             state = after
         self.to_exit[state] = 0
 
@@ -206,6 +213,16 @@ class TokenAutomaton:
         self._forced = _grown(self._forced, self._num_forced)
         if edges:
             self._forced[self._num_forced - len(edges) : self._num_forced] = edges
+
+
+def _number(numbers: NDArray[np.integer[Any]], places: Indices, last: int) -> int:
+    """Numbers the `places` that have none, from after `last`; how many those are."""
+    missing = numbers[places] == 0
+    if not missing.any():
+        return 0
+    fresh = np.unique(places[missing])
+    numbers[fresh] = np.arange(last + 1, last + 1 + len(fresh))
+    return len(fresh)
 
 
 def _grown(array: NDArray, size: int, axis: int = 0) -> NDArray:
