@@ -11,6 +11,8 @@ const FOR_SERVER = [
   "maxTokens",
   "model",
   "otherFiles",
+  "schemas",
+  "fetchSchemas",
   "speculate",
   "statistics",
 ] as const;
