@@ -72,11 +72,7 @@ class Reader:
         """The same node, its keywords read."""
         unread = self._unread.pop(node.number, None)
         if unread is not None:
-            schema, resolver, draft = unread
-            resource = specification(draft).create_resource(schema)
-            if resource.id() is not None:
-                resolver = resolver.in_subresource(resource)
-            _Keywords(self, node, schema, resolver, draft_of(schema) or draft).read()
+            _Keywords(self, node, *unread).read()
         return node
 
 
@@ -84,7 +80,8 @@ class _Keywords:
     """Reads the keywords of one schema into its node."""
 
     def __init__(self, reader: Reader, node: Node, schema: dict[str, Any], resolver: Any, draft: SchemaDraft) -> None:
-        self.reader, self.node, self.schema, self.resolver, self.draft = reader, node, schema, resolver, draft
+        self.reader, self.node, self.schema, self.resolver = reader, node, schema, resolver
+        self.draft: SchemaDraft = draft_of(schema) or draft
 
     def read(self) -> None:
         if "$ref" in self.schema and self.draft in IGNORES_BESIDE_REF:
@@ -121,7 +118,10 @@ class _Keywords:
         return None if value is None else Decimal(str(value))
 
     def _sub(self, schema: Any) -> Node:
-        return self.reader.node(schema, self.resolver, self.draft)
+        resolver = self.resolver
+        if isinstance(schema, dict) and ("$id" in schema or "id" in schema):
+            resolver = resolver.in_subresource(specification(self.draft).create_resource(schema))
+        return self.reader.node(schema, resolver, self.draft)
 
     def _node(self, keyword: str) -> Node | None:
         return self._sub(self.schema[keyword]) if keyword in self.schema else None

@@ -22,7 +22,7 @@ URIS: dict[SchemaDraft, str] = {
 DEFAULT: SchemaDraft = "draft7"
 assert tuple(URIS) == get_args(SchemaDraft)
 
-_OF_NAME = {uri.partition("://")[2]: draft for draft, uri in URIS.items()}
+_OF_NAME: dict[str, SchemaDraft] = {uri.partition("://")[2]: draft for draft, uri in URIS.items()}
 
 
 def draft_of(contents: Any) -> SchemaDraft | None:

@@ -16,18 +16,19 @@ _AUTOMATON = """
     properties patternProperties additionalProperties propertyNames
     maxProperties minProperties required dependentRequired dependentSchemas dependencies
     allOf anyOf oneOf not if then else
-    $ref
+    $ref $dynamicRef $recursiveRef
 """
 _END = """
     uniqueItems unevaluatedItems unevaluatedProperties
-    $dynamicRef $recursiveRef
+    contentEncoding contentMediaType
 """
 _ANNOTATION = """
     $schema $id id $anchor $dynamicAnchor $recursiveAnchor $vocabulary $comment $defs definitions
     title description default deprecated readOnly writeOnly examples
-    format contentEncoding contentMediaType contentSchema
+    format contentSchema
 """
-# `format` is one because most validators take it so: fills that have it are preferred (`Gate.prefers`).
+# `format` is one because most validators take it so: fills that have it are preferred (`Gate.prefers`). What a text
+# encodes is an annotation from 2019-09 on; the validator checks it in the drafts before.
 
 KEYWORDS: dict[str, Handling] = {
     **dict.fromkeys(_AUTOMATON.split(), "automaton"),

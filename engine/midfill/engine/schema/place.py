@@ -220,15 +220,21 @@ class Place:
 
     def _declares(self, index: int, key: str) -> bool:
         """Whether the node at `index`, or one that it refers to in place, says what is at `key`."""
-        reach = self._reach[index]
-        return any(reach >> each & 1 and node.declares(key) for each, node in enumerate(self.nodes))
+        reached = self._reached(index)
+        return any(node.declares(key) or (each != index and node.unevaluated is not None) for each, node in reached)
 
     def _has_items(self, index: int, item: int) -> bool:
-        reach = self._reach[index]
+        """The same of the item at `item`; what `contains` looks for may be any."""
         return any(
-            reach >> each & 1 and (node.at_index(item) is not None or node.contains is not None)
-            for each, node in enumerate(self.nodes)
+            node.at_index(item) is not None
+            or node.contains is not None
+            or (each != index and node.unevaluated_items is not None)
+            for each, node in self._reached(index)
         )
+
+    def _reached(self, index: int) -> Iterable[tuple[int, Node]]:
+        """The node at `index` and those that it refers to in place."""
+        return ((each, node) for each, node in enumerate(self.nodes) if self._reach[index] >> each & 1)
 
     def accepts_text(self, text: str) -> bool:
         """Whether the string is right here."""
@@ -254,8 +260,10 @@ class Place:
         """The nodes that are false of every object with a key that no node names and no pattern matches."""
         refusing = 0
         for index, node in self._living(failed):
-            others = (each.additional for number, each in enumerate(self.nodes) if self._reach[index] >> number & 1)
-            is_closed = node.unevaluated is not None and node.unevaluated.never and not any(others)
+            open_ones = (
+                each.additional or (number != index and each.unevaluated) for number, each in self._reached(index)
+            )
+            is_closed = node.unevaluated is not None and node.unevaluated.never and not any(open_ones)
             if is_closed or (node.additional is not None and node.additional.never):
                 refusing |= 1 << index
         return refusing
