@@ -1,0 +1,27 @@
+"""What stands after a hole."""
+
+from midfill.engine.schema.rest import Rest
+
+
+def test_it_is_cut_behind_each_bracket_that_closes_what_was_open():
+    rest = Rest(b', "a": {"b": [1]}}, "c": 2}\n', is_string=False)
+    assert rest.pieces == [b', "a": {"b": [1]}}', b', "c": 2}', b"\n"]
+    assert b"".join(rest.pieces) == rest.text
+    assert rest.depth == 2
+
+
+def test_keys_belong_to_the_container_that_is_open_there():
+    rest = Rest(b', "a": {"b": 1}, "d": 1}, "c": 2}', is_string=False)
+    assert rest.keys(2) == {"a", "d"}
+    assert rest.keys(1) == {"c"}
+    assert rest.keys(3) == rest.keys(0) == frozenset()
+
+
+def test_brackets_in_strings_are_text():
+    assert Rest(b'"}]", "a}": "\\"}"}', is_string=False).depth == 1
+    assert Rest(b'}]", "a": "{"}', is_string=True).depth == 1
+    assert Rest(b'}]\\"}", "a": "{"}', is_string=True).pieces == [b'}]\\"}", "a": "{"}']
+
+
+def test_a_document_may_end_with_the_hole():
+    assert (Rest(b"", is_string=False).pieces, Rest(b"", is_string=False).depth) == ([], 0)
