@@ -1,4 +1,4 @@
-"""`midfill.server.checked`: what was found valid is shown as it is, anything else not at all."""
+"""`midfill.server.checked`: what was found fit is shown as it is, anything else not at all."""
 
 import pytest
 
@@ -10,10 +10,10 @@ from midfill.server.ghost import Ghost, Surroundings
 SCHEMA = Schema(text="{}")
 
 
-def answer(text: str, *, valid: bool | None = True) -> Infill:
+def answer(text: str, *, valid: bool | None = True, shown: bool = True) -> Infill:
     return Infill(
         text=text,
-        shown=True,
+        shown=shown,
         confidence=1.0,
         steps=1,
         prompt_tokens=1,
@@ -24,10 +24,11 @@ def answer(text: str, *, valid: bool | None = True) -> Infill:
     )
 
 
-def checked(before: str, text: str, after: str, *, valid: bool | None = True) -> Checked:
+def checked(before: str, text: str, after: str, *, valid: bool | None = True, shown: bool = True) -> Checked:
     """After one answer of the engine."""
     checked = Checked()
-    checked.note(InfillRequest(document="a", prefix=before, suffix=after), answer(text, valid=valid))
+    infill = answer(text, valid=valid, shown=shown)
+    checked.note(InfillRequest(document="a", prefix=before, suffix=after), infill)
     return checked
 
 
@@ -96,8 +97,17 @@ def test_white_space_alone_is_not_shown() -> None:
 
 def test_it_is_in_force_once_the_engine_checks() -> None:
     assert not checked("{", "x", "}", valid=None).is_in_force
-    assert checked("{", "x", "}", valid=False).is_in_force
-    assert ghost(checked("{", "x", "}", valid=False), "x", "{", "}") is None
+    assert checked("{", "x", "}", valid=False, shown=False).is_in_force
+
+
+@pytest.mark.parametrize(
+    ("valid", "shown", "is_fit"), [(True, False, True), (False, True, True), (False, False, False)]
+)
+def test_fit_is_what_is_valid_and_what_the_engine_shows_in_a_text_that_is_broken_elsewhere(
+    valid: bool, shown: bool, is_fit: bool
+) -> None:
+    known = checked("{", '"a": 1', "}", valid=valid, shown=shown)
+    assert (ghost(known, '"a": 1', "{", "}") is not None) is is_fit
 
 
 def test_another_schema_makes_all_of_it_unknown() -> None:

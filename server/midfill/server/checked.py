@@ -1,4 +1,4 @@
-"""What the engine has found valid in one document: there, nothing else is shown, and that is shown as it is.
+"""What the engine has found fit for one document: there, nothing else is shown, and that is shown as it is.
 
 The filters of `ghost` mend what a model may get wrong. A fill that was checked has nothing wrong, and after any change
 it would have to be checked again.
@@ -42,11 +42,13 @@ class Checked:
             return
         if infill.valid is not None:
             self.is_in_force = True
-        if infill.valid:
+        if (
+            infill.valid or infill.shown
+        ):  # it may show one in a text that is broken elsewhere: then it makes it no worse
             self._texts.append(_digest(request.prefix + infill.text + request.suffix))
 
     def num_replaced(self, fill: str, whole: Window) -> int | None:
-        """How many characters the fill has to replace for the text to become one that is valid; None if it never is.
+        """How many characters the fill has to replace to make a text that was found fit; None if it makes none.
 
         They are closers that the editor added behind what was typed: the fill brings its own.
         """
