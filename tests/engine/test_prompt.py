@@ -14,6 +14,7 @@ from tokenizers import AddedToken
 from midfill.engine.common_prefix import common_prefix
 from midfill.engine.installed import embedded_model
 from midfill.engine.prompt import (
+    LONGEST_REST,
     NANO_LANGUAGES,
     BareTemplate,
     ChatTemplate,
@@ -76,8 +77,8 @@ def builder_of(tokenizer: Tokenizer) -> PromptBuilder:
 
 def window(builder: PromptBuilder, prompt: Prompt) -> list[int]:
     """The prefix window, less the partial token: the prompt's tokens after all marks."""
-    quoted = prompt.suffix[len(builder.tokenizer.encode(prompt.closing)) :]
-    return prompt.tokens[len(builder.template.frame("python", [], quoted, builder.tokenizer)) :]
+    marks = set(builder.tokenizer.special_ids.values())
+    return prompt.tokens[1 + max(index for index, id in enumerate(prompt.tokens) if id in marks) :]
 
 
 def shown_prefix(builder: PromptBuilder, prompt: Prompt) -> bytes:
@@ -193,9 +194,9 @@ def test_the_prompt_ends_before_the_partial_token(nano: Tokenizer, cursor: int) 
     [*NANO_LANGUAGES.items(), (None, "<|text|>"), ("", "<|text|>"), ("cobol", "<|text|>"), ("<|python|>", "<|text|>")],
 )
 def test_the_embedded_model_sees_its_own_marks(nano: Tokenizer, language: str | None, mark: str) -> None:
-    prompt = builder_of(nano).build("x = 1\n", "y = 2\n", language)
+    prompt = builder_of(nano).build("x = 1\n", "\ny = 2\n", language)
     ids = nano.special_ids
-    after = [*nano.encode("y = 2\n"), END_OF_FILE]
+    after = [*nano.encode("\ny = 2\n"), END_OF_FILE]
     before = nano.encode("x = 1\n")
     assert prompt.tokens == [ids["<bos>"], ids[mark], ids["<|suffix|>"], *after, ids["<|prefix|>"], *before]
 
@@ -267,6 +268,31 @@ def test_the_closing_leaves_the_prompt_as_it_is(builder: PromptBuilder) -> None:
     after_a_letter = builder.build("a = 1\nx", "  b = 2\n", "python")
     assert at_line_start.closing != after_a_letter.closing
     assert after_a_letter.tokens[: len(at_line_start.tokens)] == at_line_start.tokens
+
+
+@pytest.mark.parametrize("below", ["\nb = 2\n", "\r\nb = 2\r\n", "\rb = 2\r", ""])
+def test_the_prompt_stays_while_a_line_is_typed_and_its_brackets_are_closed(builder: PromptBuilder, below: str) -> None:
+    before = builder.build("a = 1\n", below, "python").tokens
+    for typed, rest in [
+        ("f(", ")"),
+        ("f(x, [", "])"),
+        ("f(x, [1], ", ")"),
+        ("f(x, [1], 'y", "')"),
+        ("f", "(x, [])  # z"),
+    ]:
+        tokens = builder.build("a = 1\n" + typed, rest + below, "python").tokens
+        assert tokens[: len(before)] == before
+
+
+@pytest.mark.parametrize(("rest", "is_quoted"), [("x" * (LONGEST_REST - 1), False), ("x" * LONGEST_REST, True)])
+def test_the_rest_of_a_line_is_pinned_and_quoted_only_if_it_is_long(
+    nano: Tokenizer, rest: str, is_quoted: bool
+) -> None:
+    builder = PromptBuilder(nano, NanoTemplate(), msgspec.structs.replace(LIMITS, suffix_tokens=400), END_OF_FILE)
+    prompt = builder.build("a = ", rest + "\nb = 2\n", "python")
+    assert nano.decode(prompt.suffix) == rest + "\nb = 2\n"
+    assert (rest in nano.decode(prompt.tokens)) == is_quoted
+    assert "\nb = 2\n" in nano.decode(prompt.tokens)
 
 
 SNIPPETS = [Snippet(path=f"src/{name}.py", text=f"{name} = 1\n") for name in ("far", "near")]

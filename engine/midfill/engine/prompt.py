@@ -1,9 +1,12 @@
 """What the model is shown of a file: the prompt in the cache, and the suffix tokens to pin on the canvas.
 
 The suffix comes first: typing then only appends to the prompt, and the KV of all that stands before stays valid. For
-the same reason the prefix window starts at multiples of a quantum, not at a fixed distance before the cursor.
+the same reason the prefix window starts at multiples of a quantum, not at a fixed distance before the cursor, and the
+suffix is quoted from the end of the cursor's line: the rest of that changes with each bracket that an editor closes,
+and stands on the canvas only.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -23,6 +26,16 @@ NANO_LANGUAGES = {
     "markdown": "<|markdown|>",
     "yaml": "<|yaml|>",
 }
+
+
+LONGEST_REST = 200
+"""Characters behind the cursor in its line. More are quoted: in a minified file there may be nothing else to see.
+
+The embedded model was trained to see them quoted: of 1,150 held-out gaps inside brackets it filled 558 exactly so, and
+551 as it is now. In four recordings of 2,000 edits, 97.7, 90.7, 98.4 and 86.8 % of the prompts' tokens were found
+cached so, and 98.6, 92.1, 99.1 and 92.1 % are now.
+"""
+_LINE_BREAK = re.compile(r"[\r\n]")
 
 
 class PromptLimits(msgspec.Struct, frozen=True):
@@ -134,10 +147,10 @@ class PromptBuilder:
 
     def build(self, prefix: str, suffix: str, language: str | None, snippets: Sequence[Snippet] = ()) -> Prompt:
         """The prompt for a cursor between `prefix` and `suffix`."""
-        after = self._suffix_window(suffix)
+        after, quoted = self._suffix_window(suffix), self._suffix_window(suffix[_rest_of_line(suffix) :])
         before = self._prefix_window(prefix)
         kept, partial = heal(self.tokenizer, before)
-        frame = self.template.frame(language, self._quoted(snippets), after, self.tokenizer)
+        frame = self.template.frame(language, self._quoted(snippets), quoted, self.tokenizer)
         tokens = [*frame, *kept] or [self.end_of_file]  # the causal mode needs one token to start from
         closing = _closing(prefix, suffix)
         # The closing is pinned, not quoted: the prompt must not change when the line's first letter is typed.
@@ -187,6 +200,13 @@ def _closing(prefix: str, suffix: str) -> str:
     if not prefix.endswith("\n") or not (is_between or not suffix):
         return ""
     return "\r\n" if prefix.endswith("\r\n") else "\n"
+
+
+def _rest_of_line(suffix: str) -> int:
+    """Characters that are not quoted: those up to the end of the line, or none if they are many. Pure."""
+    found = _LINE_BREAK.search(suffix, 0, LONGEST_REST)
+    length = found.start() if found else len(suffix)
+    return length if length < LONGEST_REST else 0
 
 
 def _round_up(number: int, quantum: int) -> int:
