@@ -22,6 +22,9 @@ class Literals:
     def __len__(self) -> int:
         return len(self._sizes)
 
+    def __contains__(self, size: Decimal) -> bool:
+        return size in self._sizes
+
     def __and__(self, other: "Literals") -> "Literals":
         return Literals(self._sizes & other._sizes)
 

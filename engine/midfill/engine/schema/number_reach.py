@@ -46,6 +46,10 @@ class Sizes(NamedTuple):
         below = self.high is None or (size < self.high if self.high_open else size <= self.high)
         return above and below and (self.grid is None or _is_multiple(size, self.grid))
 
+    def wants(self, size: Decimal) -> bool:
+        """Whether a number without its sign is one of these."""
+        return self.holds(size) if self.literals is None else size in self.literals
+
 
 class Reach(NamedTuple):
     """Sizes that a number can still get: its digits, and more behind them if `open`, times ten to one of `powers`."""
@@ -83,10 +87,10 @@ def reach_of(number: Number) -> Reach:
     return Reach(number.digits, False, shifted, shifted[0][0] if shifted else 0)
 
 
-def ended(number: Number) -> Reach:
-    """The one size of a number that ends here."""
+def ended(number: Number) -> Decimal:
+    """The size of a number that ends here."""
     power, _ = _signed(number, number.exponent, number.exponent)
-    return Reach(number.digits, False, ((power, power),), power)
+    return Decimal(number.digits).scaleb(power, _EXACT)
 
 
 def _exponents(number: Number) -> list[tuple[int, int]]:

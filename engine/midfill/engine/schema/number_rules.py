@@ -132,10 +132,10 @@ class NumberChecker:
         if number.phase not in COMPLETE:
             return self._all
         unmet = failed
+        size = ended(number)
         for at in bits(self._all & ~failed):
             sizes = self._sizes[number.negative][at]
-            met = sizes is not None and (sizes == _ANY or some_size(ended(number), sizes) is not None)
-            unmet |= (not met) << at
+            unmet |= (sizes is None or not sizes.wants(size)) << at
         return unmet
 
     def _ends(self, state: int, number: Number, wanted: int) -> Iterator[str]:

@@ -122,6 +122,13 @@ class TextChecker:
         return self._state(_Place(place.failed, place.count + 1, patterns, spans))
 
     def _state(self, place: _Place) -> int:
+        known = self._ids.get(place)
+        if known is None:
+            known = self._ids[place] = self._judged(place)
+        return known
+
+    def _judged(self, place: _Place) -> int:
+        """The state of a place that was not come to before, though others that are as good may have been."""
         failed = place.failed
         for number, rule in enumerate(self._rules):
             if not failed >> number & 1 and _is_lost(rule, self._away(rule, place), place, place.spans[number]):
