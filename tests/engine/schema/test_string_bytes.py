@@ -29,9 +29,9 @@ def test_what_json_writes_is_read(text: str, ascii_only: bool):
 @given(st.binary(max_size=6))
 def test_what_is_read_is_what_a_parser_reads(data: bytes):
     try:
-        wanted = json.loads(b'"' + data + b'"') if b'"' not in data.replace(b'\\"', b"") else None
-        wanted.encode()
-    except (ValueError, AttributeError):  # half a surrogate pair is a ValueError, too
+        wanted = json.loads(b'"' + data + b'"')
+        str(wanted).encode()
+    except ValueError:  # what half a surrogate pair raises, too
         return
     assert read(data) == wanted
 
