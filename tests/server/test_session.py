@@ -214,6 +214,23 @@ async def test_closing_ends_what_goes_on_and_forgets_the_document() -> None:
         await until(lambda: not here.filler.documents)
 
 
+async def test_a_guess_that_is_asked_for_is_gone_on_with() -> None:
+    async with engine_here(Rule(after="x = ", text="call("), LONG, settings=Settings(debounce_ms=0)) as here:
+        session = opened(here, "x = ")
+        offer = await session.suggest(cursor(0, 4), automatic=True)
+        assert offer is not None
+        here.hold(after_steps=2)
+        session.speculate(offer)
+        await until(lambda: session.live and session.live.draft)
+        edit(session, (0, 4), (0, 4), "call(")
+        question = asking(session, cursor(0, 9))
+        # The engine is held: a request that it began anew would have no draft.
+        await until(lambda: session.live and not session.live.speculative and session.live.draft)
+        here.go_on()
+        assert text_of(await question) == "one, two)"
+        assert (here.scheduler.tally.answered, here.scheduler.tally.dropped) == (2, 1)
+
+
 async def test_a_guess_is_not_made_while_something_is_asked() -> None:
     async with engine_here(ANSWER, settings=Settings(debounce_ms=0)) as here:
         session = opened(here, "x = ")

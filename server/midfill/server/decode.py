@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from midfill.engine.client import EngineClient
-from midfill.engine.wire import Infill, InfillRequest
+from midfill.engine.wire import Infill, InfillRequest, Mode
 from midfill.server.reuse import Situation, agrees
 
 log = logging.getLogger(__name__)
@@ -16,12 +16,17 @@ class Decode:
     def __init__(
         self, engine: EngineClient, request: InfillRequest, situation: Situation, *, speculative: bool = False
     ) -> None:
-        self.situation, self.mode, self.speculative = situation, request.mode, speculative
+        self.request, self.situation, self.speculative = request, situation, speculative
         self.draft: str | None = None
         """The text so far; None before the first."""
         fill = engine.fill(request, speculative=speculative, on_draft=self._see)
         self.task: asyncio.Task[Infill] = asyncio.create_task(fill)
         self.task.add_done_callback(_retrieve)
+
+    @property
+    def mode(self) -> Mode:
+        """How it was asked for."""
+        return self.request.mode
 
     def _see(self, text: str) -> None:
         self.draft = text

@@ -196,6 +196,8 @@ class Session:
                     if not self._is_current(question):
                         return None
                 decode = self._begin(self._request(question.gap, mode), situation)
+            elif decode.speculative and not decode.task.done():
+                decode = self._begin(decode.request, decode.situation)  # which the engine goes on with, as no guess now
             try:
                 await asyncio.wait([decode.task])
             except asyncio.CancelledError:  # $/cancelRequest
