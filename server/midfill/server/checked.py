@@ -42,9 +42,8 @@ class Checked:
             return
         if infill.valid is not None:
             self.is_in_force = True
-        if (
-            infill.valid or infill.shown
-        ):  # it may show one in a text that is broken elsewhere: then it makes it no worse
+        # In a text that is broken elsewhere it may show one that makes that no worse.
+        if infill.valid or infill.shown:
             self._texts.append(_digest(request.prefix + infill.text + request.suffix))
 
     def num_replaced(self, fill: str, whole: Window) -> int | None:
