@@ -2,8 +2,9 @@ import time
 
 import pytest
 
+from midfill.engine.schema.char_sets import CharSet
 from midfill.engine.schema.pattern import compile_pattern
-from midfill.engine.schema.pattern_syntax import CharSet, UnsupportedPattern, is_word, parse
+from midfill.engine.schema.pattern_syntax import UnsupportedPattern, parse
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,3 @@ def test_ranges_of_a_class_are_in_order_and_apart() -> None:
 def test_negation_within_a_class_is_spelled_out() -> None:
     chars = parse(r"[\D5]").chars  # pyright: ignore[reportAttributeAccessIssue]
     assert [chars.has(char) for char in "5a4\U0010ffff"] == [True, True, False, True]
-
-
-def test_words_are_of_ascii() -> None:
-    assert [is_word(char) for char in "a_9é- "] == [True, True, True, False, False, False]

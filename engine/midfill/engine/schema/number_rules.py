@@ -7,17 +7,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from midfill.engine.schema.constraint import DEAD
-from midfill.engine.schema.number_reach import (
-    MAX_DIGITS,
-    MAX_EXPONENT,
-    NumberRule,
-    Sizes,
-    ended,
-    merged,
-    reach_of,
-    sizes_of,
-    some_size,
-)
+from midfill.engine.schema.number_reach import ended, reach_of, some_size
+from midfill.engine.schema.number_sizes import NumberRule, Sizes, merged, sizes_of
 from midfill.engine.schema.number_text import COMPLETE, Number, Phase, read, rest
 from midfill.engine.schema.pattern_graph import bits
 
@@ -111,7 +102,7 @@ class NumberChecker:
             sizes = self._sizes[negative][rule]
             if sizes == _ANY:
                 return True
-            if sizes is not None and not _is_long(number) and some_size(reach_of(number), sizes) is not None:
+            if sizes is not None and not number.is_long() and some_size(reach_of(number), sizes) is not None:
                 return True
         return False
 
@@ -170,11 +161,6 @@ def _good_sizes(number: Number, sizes: Sizes) -> Iterator[Decimal]:
     for near in (sizes.low, sizes.low + step, sizes.high, Decimal(0), Decimal(1), Decimal(10), step, 10 * step):
         if near is not None and near >= 0:
             yield near
-
-
-def _is_long(number: Number) -> bool:
-    digits = number.digits >= 10**MAX_DIGITS or number.places > MAX_DIGITS
-    return digits or (number.exponent > MAX_EXPONENT and number.digits > 0)
 
 
 def _trailing(digits: int) -> int:

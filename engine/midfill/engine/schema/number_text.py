@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 from midfill.engine.schema.number_literals import digits_of
 
+MAX_DIGITS = 64
+MAX_EXPONENT = 9999
+"""Longer numbers, and higher exponents, are read but not followed."""
+
 
 class Phase(IntEnum):
     """How far into a number the text is."""
@@ -49,6 +53,11 @@ class Number(NamedTuple):
     sinks: bool = False
     """Whether the exponent is negative."""
     exponent: int = 0
+
+    def is_long(self) -> bool:
+        """Whether it is too long to be followed; zero is zero whatever its exponent."""
+        long = self.digits >= 10**MAX_DIGITS or self.places > MAX_DIGITS
+        return long or (self.exponent > MAX_EXPONENT and self.digits > 0)
 
 
 def read(number: Number, byte: int) -> Number | None:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
+from midfill.engine.schema.char_sets import is_word
 from midfill.engine.schema.constraint import DEAD
 from midfill.engine.schema.pattern_graph import FINAL, UNREACHABLE, Graph, bits, graph_of
-from midfill.engine.schema.pattern_syntax import is_word, parse
+from midfill.engine.schema.pattern_syntax import parse
 from midfill.engine.schema.text_search import shortest_texts
 
 MATCHED = 1

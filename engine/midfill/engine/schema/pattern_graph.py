@@ -8,7 +8,8 @@ Source: Glushkov's construction (1961), with assertions kept as positions that r
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from midfill.engine.schema.pattern_syntax import Assertion, Chars, CharSet, Choice, Node, Repeat, UnsupportedPattern
+from midfill.engine.schema.char_sets import CharSet
+from midfill.engine.schema.pattern_syntax import Assertion, Chars, Choice, Node, Repeat, UnsupportedPattern
 
 MAX_POSITIONS = 10_000
 UNREACHABLE = 1 << 60

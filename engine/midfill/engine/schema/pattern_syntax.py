@@ -6,62 +6,31 @@ Source: ECMA-262, "RegExp (Regular Expression) Objects" and annex B; JSON Schema
 """
 
 import re
-import unicodedata
-from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+
+from midfill.engine.schema.char_sets import (
+    CLASSES,
+    LAST_POINT,
+    LINE_ENDS,
+    CharSet,
+    joined,
+    point_of,
+    property_named,
+    single,
+    spelled_out,
+)
 
 MAX_SOURCE = 50_000
 MAX_NESTING = 60
 MAX_REPEATS = 10_000
 
-_LAST = 0x10FFFF
-_DIGITS = ((0x30, 0x39),)
-_WORD = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
-_SPACE = (
-    *((0x09, 0x0D), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029)),
-    *((0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
-)
-_LINE_ENDS = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
 _CONTROLS = {"t": 0x09, "n": 0x0A, "v": 0x0B, "f": 0x0C, "r": 0x0D}
-_CLASSES = {"d": _DIGITS, "w": _WORD, "s": _SPACE}
-_RANGED = {"Any": ((0, _LAST),), "ASCII": ((0, 0x7F),), "ASCII_Hex_Digit": ((0x30, 0x39), (0x41, 0x46), (0x61, 0x66))}
-_CATEGORIES = {
-    **{"Letter": "L", "Cased_Letter": "LC", "Uppercase_Letter": "Lu", "Lowercase_Letter": "Ll"},
-    **{"Titlecase_Letter": "Lt", "Modifier_Letter": "Lm", "Other_Letter": "Lo", "Mark": "M", "Combining_Mark": "M"},
-    **{"Nonspacing_Mark": "Mn", "Spacing_Mark": "Mc", "Enclosing_Mark": "Me", "Number": "N"},
-    **{"Decimal_Number": "Nd", "digit": "Nd", "Letter_Number": "Nl", "Other_Number": "No"},
-    **{"Punctuation": "P", "punct": "P", "Connector_Punctuation": "Pc", "Dash_Punctuation": "Pd"},
-    **{"Open_Punctuation": "Ps", "Close_Punctuation": "Pe", "Initial_Punctuation": "Pi"},
-    **{"Final_Punctuation": "Pf", "Other_Punctuation": "Po", "Symbol": "S", "Math_Symbol": "Sm"},
-    **{"Currency_Symbol": "Sc", "Modifier_Symbol": "Sk", "Other_Symbol": "So", "Separator": "Z"},
-    **{"Space_Separator": "Zs", "Line_Separator": "Zl", "Paragraph_Separator": "Zp", "Other": "C"},
-    **{"Control": "Cc", "cntrl": "Cc", "Format": "Cf", "Surrogate": "Cs", "Private_Use": "Co", "Unassigned": "Cn"},
-}
 _COUNT = re.compile(r"\{(\d+)(,?)(\d*)\}")
 _PROPERTY = re.compile(r"\{(?:(General_Category|gc)=)?(\w+)\}")
 
 
 class UnsupportedPattern(ValueError):
     """A pattern that is not a regular expression, or one that no automaton of a sensible size can follow."""
-
-
-class CharSet(NamedTuple):
-    """Code points: those of the ranges and of the general categories, or all others. Ranges are in order and apart."""
-
-    ranges: tuple[tuple[int, int], ...] = ()
-    categories: frozenset[str] = frozenset()
-    negated: bool = False
-
-    def has(self, char: str) -> bool:
-        point = ord(char)
-        at = bisect_right(self.ranges, (point, _LAST)) - 1
-        listed = at >= 0 and point <= self.ranges[at][1]
-        if not listed and self.categories:
-            listed = unicodedata.category(char) in self.categories
-        return listed is not self.negated
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +65,6 @@ class Repeat:
 
 
 Node = Chars | Assertion | Sequence | Choice | Repeat
-
-
-def is_word(char: str) -> bool:
-    """Whether `\\b` counts this character as part of a word."""
-    return char.isascii() and (char.isalnum() or char == "_")
 
 
 def parse(source: str) -> Node:
@@ -183,12 +147,12 @@ class _Parser:
         if char in "*+?":
             raise self._bad("a quantifier of nothing")
         if char == ".":
-            return Chars(CharSet(_LINE_ENDS, negated=True))
+            return Chars(CharSet(LINE_ENDS, negated=True))
         if char == "[":
             return Chars(self._class())
         if char == "\\":
             return Assertion(self._next()) if self._peek() in ("b", "B") else Chars(self._escape())
-        return Chars(_single(ord(char)))
+        return Chars(single(ord(char)))
 
     def _group(self) -> Node:
         if self._take("?") and not self._take(":"):
@@ -214,7 +178,7 @@ class _Parser:
             span = self._range_from(low)
             ranges.update((span,) if span else low.ranges)
             categories |= low.categories
-        return CharSet(_joined(ranges), categories, negated)
+        return CharSet(joined(ranges), categories, negated)
 
     def _range_from(self, low: CharSet) -> tuple[int, int] | None:
         """The range that starts with this atom; None where none does, as where a dash stands beside a class."""
@@ -223,7 +187,7 @@ class _Parser:
             self._at = back
             return None
         high = self._class_atom()
-        first, last = _point(low), _point(high)
+        first, last = point_of(low), point_of(high)
         if first is None or last is None:
             self._at = back
             return None
@@ -234,32 +198,32 @@ class _Parser:
     def _class_atom(self) -> CharSet:
         char = self._next()
         if char != "\\":
-            return _single(ord(char))
-        return _single(0x08) if self._take("b") else _spelled_out(self._escape())
+            return single(ord(char))
+        return single(0x08) if self._take("b") else spelled_out(self._escape())
 
     def _escape(self) -> CharSet:
         """The characters that the escape after a backslash stands for."""
         char = self._next()
-        if char.lower() in _CLASSES:
-            return CharSet(_CLASSES[char.lower()], negated=char.isupper())
+        if char.lower() in CLASSES:
+            return CharSet(CLASSES[char.lower()], negated=char.isupper())
         if char in "pP":
             return self._property(negated=char == "P")
         if char in _CONTROLS:
-            return _single(_CONTROLS[char])
+            return single(_CONTROLS[char])
         if char == "0" and not self._peek().isdigit():
-            return _single(0)
+            return single(0)
         if char == "c" and re.match("[A-Za-z]", self._peek()):
-            return _single(ord(self._next()) % 32)
+            return single(ord(self._next()) % 32)
         if char in "xu":
-            return _single(self._code_point(char))
+            return single(self._code_point(char))
         if char.isalnum():
             raise self._bad(f"the escape \\{char}")
-        return _single(ord(char))
+        return single(ord(char))
 
     def _code_point(self, kind: str) -> int:
         found = re.compile(r"\{([0-9A-Fa-f]{1,6})\}" if kind == "u" else "(?!)").match(self._source, self._at)
         found = found or re.compile(f"([0-9A-Fa-f]{{{2 if kind == 'x' else 4}}})").match(self._source, self._at)
-        if found is None or int(found[1], 16) > _LAST:
+        if found is None or int(found[1], 16) > LAST_POINT:
             raise self._bad("a code point that is none")
         self._at = found.end()
         point = int(found[1], 16)
@@ -271,54 +235,8 @@ class _Parser:
 
     def _property(self, *, negated: bool) -> CharSet:
         found = _PROPERTY.match(self._source, self._at)
-        chars = None if found is None else _property(found[2])
+        chars = None if found is None else property_named(found[2])
         if found is None or chars is None:
             raise self._bad("a character property that is not known here")
         self._at = found.end()
         return chars._replace(negated=negated)
-
-
-def _single(point: int) -> CharSet:
-    return CharSet(((point, point),))
-
-
-def _point(chars: CharSet) -> int | None:
-    """The code point of a set of one, as an atom of a class gives it."""
-    one = len(chars.ranges) == 1 and chars.ranges[0][0] == chars.ranges[0][1]
-    return chars.ranges[0][0] if one else None
-
-
-def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """The same code points, in order and apart."""
-    joined: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if joined and low <= joined[-1][1] + 1:
-            low, high = joined[-1][0], max(high, joined.pop()[1])
-        joined.append((low, high))
-    return tuple(joined)
-
-
-def _spelled_out(chars: CharSet) -> CharSet:
-    """The same set without the negation. An escape names ranges or categories, never both."""
-    if not chars.negated:
-        return chars
-    if chars.categories:
-        return CharSet(categories=_all_categories() - chars.categories)
-    edges = [-1, *(edge for span in chars.ranges for edge in span), _LAST + 1]
-    pairs = zip(edges[::2], edges[1::2], strict=True)
-    return CharSet(tuple((low + 1, high - 1) for low, high in pairs if low + 1 < high))
-
-
-def _property(name: str) -> CharSet | None:
-    if name in _RANGED:
-        return CharSet(_RANGED[name])
-    short = _CATEGORIES.get(name, name)
-    prefixes = ("Lu", "Ll", "Lt") if short == "LC" else (short,)
-    found = frozenset(each for each in _all_categories() if short and each.startswith(prefixes))
-    return CharSet(categories=found) if found else None
-
-
-@cache
-def _all_categories() -> frozenset[str]:
-    names = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co Cn"
-    return frozenset(names.split())
