@@ -168,7 +168,7 @@ def _of_categories(graph: Graph) -> str:
     return "Aaǅʰªःः̀⃝Ⅷ²‿—«»¡$^©\u2028\u2029\x01\xad\ue000\u0378" if named else ""
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def compile_pattern(source: str) -> Pattern:
     """A pattern as JSON Schema has it, to be searched for; raises `UnsupportedPattern`."""
     return Pattern(graph_of(parse(source)))
