@@ -9,12 +9,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from lsprotocol import types
+
 from midfill.engine.client import EngineClient
 from midfill.engine.endpoint import Endpoint
 from midfill.engine.scheduler import Scheduler
 from midfill.engine.scripted import Rule, ScriptedFiller
 from midfill.engine.service import Service
 from midfill.engine.wire import Infill, InfillRequest, Ready
+from midfill.server.document import Place
+from midfill.server.offers import Gap, Offer
+from midfill.server.session import Session
 from midfill.server.settings import Settings
 from midfill.server.shared import Shared
 from midfill.server.statistics import Statistics, read_events
@@ -106,3 +111,17 @@ async def engine_here(*rules: Rule, settings: Settings | None = None) -> AsyncIt
         server.close()
         await service.close()
         shutil.rmtree(folder)
+
+
+def edit(session: Session, start: tuple[int, int], end: tuple[int, int], text: str) -> None:
+    """A change as the client tells it."""
+    span = types.Range(types.Position(*start), types.Position(*end))
+    session.change([types.TextDocumentContentChangePartial(span, text)], session.document.version + 1)
+
+
+def cursor(line: int, column: int) -> Gap:
+    return Gap(Place(line, column), Place(line, column))
+
+
+def text_of(offer: Offer | None) -> str | None:
+    return offer and offer.text

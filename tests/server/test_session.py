@@ -4,8 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from lsprotocol import types
-from tests.server.engine_here import EngineHere, engine_here, until
+from tests.server.engine_here import EngineHere, cursor, edit, engine_here, text_of, until
 
 from midfill.engine.scripted import Rule
 from midfill.server.document import Document, Place
@@ -24,22 +23,8 @@ def opened(here: EngineHere, text: str, path: Path | None = None) -> Session:
     return Session(Document("file:///a.py", "python", 1, text, "utf-16"), path, here.shared)
 
 
-def edit(session: Session, start: tuple[int, int], end: tuple[int, int], text: str) -> None:
-    """A change as the client tells it."""
-    span = types.Range(types.Position(*start), types.Position(*end))
-    session.change([types.TextDocumentContentChangePartial(span, text)], session.document.version + 1)
-
-
-def cursor(line: int, column: int) -> Gap:
-    return Gap(Place(line, column), Place(line, column))
-
-
 def asking(session: Session, gap: Gap, *, automatic: bool = True) -> "asyncio.Task[Offer | None]":
     return asyncio.create_task(session.suggest(gap, automatic=automatic))
-
-
-def text_of(offer: Offer | None) -> str | None:
-    return offer and offer.text
 
 
 @pytest.mark.parametrize(("most", "text"), [(8, "42"), (7, None)])

@@ -6,8 +6,7 @@ The engine is a scripted one, which says of each fill what the script says: whet
 from pathlib import Path
 
 import pytest
-from tests.server.engine_here import EngineHere, engine_here
-from tests.server.test_session import cursor, edit, text_of
+from tests.server.engine_here import EngineHere, cursor, edit, engine_here, text_of
 
 from midfill.engine.scripted import Rule
 from midfill.engine.wire import Schema
@@ -81,6 +80,39 @@ async def test_typing_along_keeps_the_rest_even_where_the_editor_closes_brackets
         assert offer is not None
         assert (offer.text, offer.ghost.replaced) == ('a": 1}', 2)
         assert len(here.filler.requests) == 1
+
+
+async def test_a_quote_that_the_editor_added_may_be_replaced() -> None:
+    rule = Rule(after='{"po', before="}", text='rt": 80', valid=True)
+    async with engine_here(rule, settings=settings()) as here:
+        session = opened(here, "{}")
+        edit(session, (0, 1), (0, 1), '""')
+        for column, key in enumerate("pok", start=2):
+            edit(session, (0, column), (0, column), key)
+        edit(session, (0, 4), (0, 5), "")
+        offer = await session.suggest(cursor(0, 4), automatic=False)
+        assert offer is not None
+        assert (offer.text, offer.ghost.replaced) == ('rt": 80', 1)
+        (request,) = here.filler.requests
+        assert (request.prefix, request.suffix) == ('{"po', "}")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [((0, 1), (0, 1), '"'), ((0, 2), (0, 2), '"'), ((0, 2), (0, 2), "a")],  # typed by hand, as far as can be seen
+        [((0, 1), (0, 1), '""'), ((0, 2), (0, 3), '"'), ((0, 2), (0, 2), "a")],  # typed over
+        [((0, 1), (0, 1), '""'), ((0, 0), (0, 0), " ")],  # typed elsewhere since
+    ],
+)
+async def test_any_other_quote_stays(keys: list[tuple[tuple[int, int], tuple[int, int], str]]) -> None:
+    async with engine_here(settings=settings()) as here:
+        session = opened(here, "{}")
+        for start, end, text in keys:
+            edit(session, start, end, text)
+        await session.suggest(cursor(0, 3), automatic=False)
+        (request,) = here.filler.requests
+        assert request.prefix + request.suffix == session.document.text()
 
 
 async def test_a_change_far_away_makes_what_was_proposed_unknown() -> None:

@@ -55,6 +55,8 @@ class Edit(NamedTuple):
     end: Place
     """Where the cursor is, if the change was typed."""
     is_delete: bool
+    is_in_new_string: bool = False
+    """Whether the editor has put the quote there that stands behind the cursor, for one that was typed."""
 
 
 class Session:
@@ -86,8 +88,9 @@ class Session:
         for change in changes:
             start = None if isinstance(change, types.TextDocumentContentChangeWholeDocument) else change.range.start
             place = self.document.place(start) if start else None
+            goes_on = self._goes_on_in_new_string(change)
             self.document.apply([change], version)
-            self.last_edit = _edit(place, change, self.document)
+            self.last_edit = _edit(place, change, self.document, goes_on=goes_on)
         self.document.version = version  # of an event without changes too
         if not changes:
             return
@@ -100,6 +103,12 @@ class Session:
         if self.live and not self.live.speculative and not self.live.may_serve(now):
             self._end_live()
         self._notice_rejection(now)
+
+    def _goes_on_in_new_string(self, change: types.TextDocumentContentChangeEvent) -> bool:
+        """Whether `change`, which is not applied yet, is made where the last one left the cursor."""
+        if isinstance(change, types.TextDocumentContentChangeWholeDocument) or self.last_edit is None:
+            return False
+        return self.last_edit.is_in_new_string and self.document.place(change.range.end) == self.last_edit.end
 
     def show_to_neighbours(self) -> None:
         """Lets fills in other files look at this one."""
@@ -324,9 +333,16 @@ class Session:
         self.shared.count("rejected", self.document.language)
 
     def _window(self, gap: Gap) -> Window:
-        """What the engine is sent: of JSON all, as the whole of it is checked."""
+        """What the engine is sent: of JSON all, as the whole of it is checked.
+
+        But for the quote that an editor has put behind a key that is typed: if it had to stay, a fill would have to end
+        in a string.
+        """
         if self._is_json and self.document.num_bytes <= MAX_CHECKED_BYTES:
-            return whole_text(self.document, gap)
+            window = whole_text(self.document, gap)
+            edit = self.last_edit
+            is_closed = edit is not None and edit.is_in_new_string and edit.end == gap.start == gap.end
+            return window._replace(suffix=window.suffix[1:]) if is_closed else window
         window = self.document.window(gap.start, gap.end)
         return window._replace(prefix=window.prefix + gap.typed)
 
@@ -343,9 +359,13 @@ class Session:
         )
 
 
-def _edit(start: Place | None, change: types.TextDocumentContentChangeEvent, document: Document) -> Edit | None:
+def _edit(
+    start: Place | None, change: types.TextDocumentContentChangeEvent, document: Document, *, goes_on: bool
+) -> Edit | None:
     """Where a change leaves the cursor; None for one of the whole text, which nobody typed."""
     if start is None:
         return None
     typed = 1 if change.text in PAIRS else len(change.text)
-    return Edit(document.place_at(document.offset(start) + typed), is_delete=not change.text)
+    end = document.place_at(document.offset(start) + typed)
+    may_be_new = change.text == '""' or (goes_on and '"' not in change.text)
+    return Edit(end, not change.text, may_be_new and document.after(end, 1) == '"')
