@@ -38,7 +38,7 @@ def constrained_beam_search(
     assert slot.last_hidden is not None
     if automaton.start == NOWHERE:
         return
-    automaton.open(np.array([automaton.start]))
+    automaton.open_start()
     branches = Branches(model, slot)
     follow = log_probabilities(model, slot.last_hidden[None])
     live, parents = _extended([Held([], 0.0, automaton.start)], follow, automaton, settings, -np.inf)

@@ -12,10 +12,12 @@ import torch
 from midfill.engine.beam import beam_search
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
 from midfill.engine.canvas import DenoiseSettings, decode
+from midfill.engine.constrained import Choice, HeldSearch, choose
 from midfill.engine.continuation import fill_long
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.errors import InputError, ModeMissing
+from midfill.engine.grammars import Grammars
 from midfill.engine.kv import KVSlot
 from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
@@ -34,6 +36,7 @@ class Infiller:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.vocabulary = Vocabulary(tokenizer, model)
         self.cache = PrefixCache(model, kv_bytes)
+        self.grammars = Grammars(tokenizer)
         template = template_for(tokenizer)
         self.prompts = PromptBuilder(tokenizer, template, settings.limits, self.vocabulary.end_of_file)
 
@@ -80,7 +83,8 @@ class Infiller:
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
         """Yields the text so far after each forward pass; returns the answer. Closing it leaves the cache valid.
 
-        Raises `ModeMissing`, and `InputError` if prompt and fill are more than the model's positions.
+        Raises `ModeMissing`, and `InputError` if prompt and fill are more than the model's positions, or for a schema
+        that cannot be used.
         """
         if request.mode != "fast":
             raise ModeMissing
@@ -90,26 +94,38 @@ class Infiller:
         if len(prompt.tokens) + request.max_tokens + self.settings.longest_canvas > positions:
             most = positions - len(prompt.tokens) - self.settings.longest_canvas
             raise InputError("max_tokens", f"at most {most} for this model", request.max_tokens)
+        hold = self.grammars.hold(request, prompt)
         cached = self.cache.cached_tokens(request.document, prompt.tokens)
         slot = yield from _silently(self.cache.prefill(request.document, prompt.tokens))
         prefilled = time.perf_counter()
         try:
             draws = Draws(request.seed, slot.device)
-            best, steps = yield from self._search(slot, prompt, request.max_tokens, draws)
+            if hold is None:
+                best, steps = yield from self._search(slot, prompt, request.max_tokens, draws)
+                choice = self._choice(best, prompt)
+            else:
+                search = HeldSearch(self.model, slot, prompt, self.vocabulary, self.settings, draws, hold)
+                found, steps = yield from search.run(request.max_tokens)
+                choice = choose(found, hold, self.tokenizer, self.settings.min_confidence)
         finally:
             slot.trim(min(len(prompt.tokens), len(slot.tokens)))
             self.cache.release(request.document)
-        text = self._text(best.tokens, prompt)
         return Infill(
-            text=text,
-            shown=text != prompt.closing and best.confidence >= self.settings.min_confidence,
-            confidence=round(best.confidence, 4),
+            text=choice.text,
+            shown=choice.shown,
+            valid=choice.valid,
+            confidence=round(choice.confidence, 4),
             steps=steps,
             prompt_tokens=len(prompt.tokens),
             cached_tokens=cached,
             prefill_ms=round((prefilled - started) * 1e3, 2),
             decode_ms=round((time.perf_counter() - prefilled) * 1e3, 2),
         )
+
+    def _choice(self, best: Candidate, prompt: Prompt) -> Choice:
+        text = self._text(best.tokens, prompt)
+        shown = text != prompt.closing and best.confidence >= self.settings.min_confidence
+        return Choice(text, best.confidence, shown)
 
     def _search(
         self, slot: KVSlot, prompt: Prompt, max_tokens: int, draws: Draws

@@ -50,7 +50,7 @@ class Lattice:
         self._limits = limits
         self._is_top = np.zeros(log_probabilities.shape[1], dtype=bool)
         start = np.array([automaton.start] if automaton.start != NOWHERE else [], dtype=np.int64)
-        automaton.open(start)
+        automaton.open_start()
         self.columns = [_Column(start, np.zeros(len(start)), None, start, np.zeros(len(start), dtype=bool))]
         for position in range(self.length):
             if not len(self.columns[-1].states):

@@ -68,6 +68,11 @@ class TokenAutomaton:
         """States found so far; indices are below this."""
         return len(self._states)
 
+    def open_start(self) -> None:
+        """Finds out how a fill may begin, and how far it is from there to an exit."""
+        if self.start != NOWHERE:
+            self.open(np.array([self.start]))
+
     def look(self, states: Indices) -> None:
         """Finds out at which of them the hole may end."""
         unseen = ~self._looked_at[states]

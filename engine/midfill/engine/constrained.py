@@ -1,0 +1,148 @@
+"""The search for a fill that is held to a grammar: every candidate may stand in the hole, whatever the model thinks.
+
+Rows of the canvas go through the lattice, the beam search takes allowed tokens only, and what the grammar itself can
+complete comes to those. The causal mode ranks them, as it does elsewhere.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
+from midfill.engine.canvas import Canvas, DenoiseSettings, decode
+from midfill.engine.constrained_beam import constrained_beam_search
+from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.draws import Draws
+from midfill.engine.grammars import Hold
+from midfill.engine.kv import KVSlot
+from midfill.engine.lengths import lengths_to_try
+from midfill.engine.prompt import Prompt
+from midfill.engine.schema.lattice import Lattice, Path
+from midfill.engine.settings import InfillSettings
+from midfill.engine.tokenizer import Tokenizer
+
+SPARE_TOKENS = 8
+"""The canvas and the beam are so much longer than the shortest fill that is known."""
+PATHS_A_ROW = 3
+
+
+class HeldSearch(NamedTuple):
+    """What the search of one request needs."""
+
+    model: DiffusionGemma
+    slot: KVSlot
+    prompt: Prompt
+    vocabulary: Vocabulary
+    settings: InfillSettings
+    draws: Draws
+    hold: Hold
+
+    def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
+        """Allowed fills, best first, and the forward passes that looked for them; yields after each pass but the last.
+
+        The texts so far are empty: before the gate has let one pass, none may be shown.
+        """
+        settings = self.settings
+        completions = self.hold.completions(self.vocabulary.tokenizer, max_tokens)
+        one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
+        drafts, _ = yield from self._denoise(self._lengths(max_tokens), one_step)
+        drafted = self._score([*completions, *drafts])
+        yield ""
+        lengths = [len(one.tokens) for one in drafted if self._is_short(one)][: settings.num_finalists]
+        lengths = lengths or [self._longest(max_tokens)]
+        fills, steps = yield from self._denoise(lengths * settings.num_draws, settings.denoise)
+        written, passes = yield from self._write(max_tokens)
+        known = {tuple(one.tokens) for one in drafted}
+        fresh = [list(fill) for fill in dict.fromkeys(map(tuple, [*fills, *written])) if fill not in known]
+        found = sorted([*drafted, *self._score(fresh)], key=lambda one: one.score, reverse=True)
+        return found, 1 + steps + passes
+
+    def _denoise(
+        self, lengths: Sequence[int], settings: DenoiseSettings
+    ) -> Generator[str, None, tuple[list[list[int]], int]]:
+        """The likeliest allowed fills on canvases with a hole of each length, and the steps taken."""
+        layout = lay_out(self.prompt, lengths, self.vocabulary, self.settings)._replace(keeps_rows=True)
+        canvas: Canvas | None = None
+        for canvas in decode(self.model, self.slot, layout, settings, self.draws):  # noqa: B007 (used after the loop)
+            yield ""
+        assert canvas is not None
+        fills = (_best_paths(Lattice(self.hold.tokens, row).paths(), len(row)) for row in canvas.rows)
+        return _distinct(path.tokens for paths in fills for path in paths), canvas.step
+
+    def _write(self, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
+        """Allowed fills that the causal mode writes, and the passes taken; none without a beam."""
+        settings = self.settings.beam
+        if settings is None:
+            return [], 0
+        longest = min(max_tokens, max(settings.longest, self._needed()), self.settings.longest_hole)
+        settings = msgspec.structs.replace(settings, longest=longest)
+        fills, passes = [], 0
+        search = constrained_beam_search(self.model, self.slot, self.prompt.suffix[0], self.hold.tokens, settings)
+        for passes, fills in enumerate(search, start=1):  # noqa: B007 (used after the loop)
+            yield ""
+        return fills, passes
+
+    def _lengths(self, max_tokens: int) -> list[int]:
+        """Hole lengths to draft: such as some fill may have."""
+        lengths = lengths_to_try(self._longest(max_tokens), self.settings.num_lengths)
+        return [length for length in lengths if length >= (self.hold.shortest or 0)] or lengths[-1:]
+
+    def _longest(self, max_tokens: int) -> int:
+        """Of the holes on a canvas."""
+        wanted = max(self.settings.longest_candidate, self._needed())
+        return min(max_tokens, wanted, self.settings.longest_hole)
+
+    def _needed(self) -> int:
+        return (self.hold.shortest or 0) + SPARE_TOKENS
+
+    def _is_short(self, one: Candidate) -> bool:
+        return 0 < len(one.tokens) <= self.settings.longest_hole
+
+    def _score(self, fills: Iterable[Sequence[int]]) -> list[Candidate]:
+        """Those that are more than white space, as candidates, best first."""
+        spell = self.vocabulary.tokenizer.decode_bytes
+        useful = [fill for fill in _distinct(fills) if self.hold.text(spell(fill)).strip()]
+        head = self.prompt.suffix[: self.settings.scored_suffix]
+        return scored(self.model, self.slot, useful, head) if useful else []
+
+
+class Choice(NamedTuple):
+    """What becomes of the candidates."""
+
+    text: str
+    confidence: float
+    shown: bool
+    valid: bool | None = None
+    """Whether the document with the text is; None: it was not checked."""
+
+
+def choose(found: Sequence[Candidate], hold: Hold, tokenizer: Tokenizer, min_confidence: float) -> Choice:
+    """The best candidate that makes the document valid; nothing, if none does. Of a broken document, the best.
+
+    With a schema, what is valid is worth showing. JSON alone allows any string, and errors elsewhere allow more: there
+    the model must be as sure as in any text.
+    """
+    for one in found:
+        text = hold.text(tokenizer.decode_bytes(one.tokens))
+        is_sure = one.confidence >= min_confidence
+        if not hold.is_whole:
+            return Choice(text, one.confidence, is_sure)
+        if hold.is_valid(text):
+            return Choice(text, one.confidence, hold.has_schema or is_sure, valid=True)
+    return Choice("", 0.0, shown=False, valid=False if hold.is_whole else None)
+
+
+def _best_paths(paths: Sequence[Path], length: int) -> list[Path]:
+    """The one that fills the hole, and those whose tokens are the surest: longer fills are always less probable."""
+    filling = [path for path in paths if len(path.tokens) == length]
+    surest = sorted((path for path in paths if path.tokens), key=_loss_a_token)
+    return [*filling, *surest[:PATHS_A_ROW]]
+
+
+def _loss_a_token(path: Path) -> float:
+    return -path.log_probability / len(path.tokens)
+
+
+def _distinct(fills: Iterable[Sequence[int]]) -> list[list[int]]:
+    return [list(fill) for fill in dict.fromkeys(map(tuple, fills))]

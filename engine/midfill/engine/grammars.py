@@ -1,0 +1,113 @@
+"""What fills of JSON documents are held to: grammar and schema as an automaton, and the validator's last word."""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from midfill.engine.prompt import Prompt
+from midfill.engine.schema.automaton import Automaton
+from midfill.engine.schema.gap import Effort, Gap
+from midfill.engine.schema.gate import Gate
+from midfill.engine.schema.json_text import COMMENTED
+from midfill.engine.schema.load import load_automaton
+from midfill.engine.schema.resumed import Resumed
+from midfill.engine.schema.spellings import Spellings
+from midfill.engine.schema.token_automaton import FAR, TokenAutomaton
+from midfill.engine.tokenizer import Tokenizer
+from midfill.engine.wire import InfillRequest, Schema
+
+JSON = COMMENTED | {"json"}
+"""LSP language identifiers of documents that are held to JSON, with a schema or without."""
+MOST_GRAMMARS = 8
+MOST_STATES = 1 << 18
+"""An automaton that has more is made anew, or it would grow as long as people type."""
+EFFORT = Effort(start=1500, elsewhere=40)
+"""States that searches for a completion look at. Within a lattice there are hundreds of searches, most of them vain."""
+FORCED_STARTS = 8
+"""Continuations of the hole's start that become whole fills."""
+
+
+class Grammar(NamedTuple):
+    """A schema in both forms."""
+
+    automaton: Automaton
+    gate: Gate
+
+
+class Hold:
+    """What the fill of one request is held to."""
+
+    def __init__(self, grammar: Grammar, spellings: Spellings, request: InfillRequest, prompt: Prompt) -> None:
+        self.prefix, self.suffix, self.partial = request.prefix, prompt.closing + request.suffix, prompt.partial
+        self.gate, self.closing = grammar.gate, prompt.closing
+        self.has_schema = request.schema is not None
+        self.gap = Gap(grammar.automaton, self.prefix, self.suffix, EFFORT)
+        self.tokens = TokenAutomaton(Resumed(self.gap, self.partial), spellings)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the document can become valid by a fill; if not, a fill only brings no new error near it."""
+        return self.gap.holds == "all"
+
+    @property
+    def shortest(self) -> int | None:
+        """Tokens of the shortest fill that is known; None if none is."""
+        found = int(self.tokens.to_exit[self.tokens.start])
+        return None if found == FAR else found
+
+    def completions(self, tokenizer: Tokenizer, max_tokens: int) -> list[list[int]]:
+        """Fills that need no model: the shortest that is known, and such as begin with what may well come first."""
+        gap = self.gap
+        texts = [gap.completion(gap.start)]
+        for begin in gap.continuations(gap.start)[:FORCED_STARTS]:
+            rest = gap.completion(_after(gap, begin))
+            texts.append(None if rest is None else begin + rest)
+        fills = [tokenizer.encode((self.partial + text).decode(errors="replace")) for text in texts if text]
+        return [fill for fill in fills if len(fill) <= max_tokens]
+
+    def text(self, spelled: bytes) -> str:
+        """What the bytes of a fill's tokens add behind the cursor."""
+        return spelled[len(self.partial) :].decode(errors="ignore") + self.closing
+
+    def is_valid(self, text: str) -> bool:
+        """Whether the document with that fill is."""
+        return self.gate.is_valid(self.prefix + text + self.suffix[len(self.closing) :])
+
+
+class Grammars:
+    """The grammars that were used last."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._spellings: Spellings | None = None
+        self._grammars: OrderedDict[tuple[Schema | None, str], Grammar] = OrderedDict()
+
+    def hold(self, request: InfillRequest, prompt: Prompt) -> Hold | None:
+        """What the fill is held to; None where that is nothing: no JSON, or broken beyond what can be read.
+
+        Raises `InputError` for a schema that cannot be used.
+        """
+        language = request.language or ("json" if request.schema else None)
+        if language not in JSON:
+            return None
+        if self._spellings is None:
+            self._spellings = Spellings(self._tokenizer.token_bytes)
+        hold = Hold(self._grammar(request.schema, language), self._spellings, request, prompt)
+        hold.tokens.open_start()
+        return hold if hold.is_whole or hold.shortest is not None else None
+
+    def _grammar(self, schema: Schema | None, language: str) -> Grammar:
+        key = (schema, language)
+        known = self._grammars.pop(key, None)
+        if known is None or len(known.automaton.states) > MOST_STATES:
+            known = Grammar(load_automaton(schema, language), known.gate if known else Gate(schema, language))
+        self._grammars[key] = known
+        while len(self._grammars) > MOST_GRAMMARS:
+            self._grammars.popitem(last=False)
+        return known
+
+
+def _after(gap: Gap, text: bytes) -> int:
+    state = gap.start
+    for byte in text:
+        state = gap.step(state, byte)
+    return state
