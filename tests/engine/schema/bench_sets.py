@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from midfill.engine.wire import Schema
 
 DEV = Path(__file__).resolve().parents[4] / "shared" / "bench" / "dev"
 needs_bench = pytest.mark.skipif(not DEV.is_dir(), reason="needs ../shared/bench, which only the workshop has")
+
+_CHARACTER = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.|.", re.DOTALL)
 
 Row = TypeVar("Row")
 
@@ -56,5 +59,10 @@ def evenly(of: Sequence[Row], limit: int) -> list[Row]:
 
 def cut(text: str, seed: str) -> Hole:
     """A document with a random span taken out, of any length from none to all."""
-    first, last = sorted(random.Random(seed).choices(range(len(text) + 1), k=2))
+    first, last = sorted(random.Random(seed).choices(places_to_cut(text), k=2))
     return Hole(text[:first], text[first:last], text[last:])
+
+
+def places_to_cut(text: str) -> list[int]:
+    """Places between characters, but none within an escape, where nobody has a cursor."""
+    return [0, *(match.end() for match in _CHARACTER.finditer(text))]

@@ -376,7 +376,7 @@ class Automaton:
 
     def _is_lost(self, place: Place, failed: int, kind: Kind, keys: Keys, parent: int) -> bool:
         """Whether the document is, when these nodes of a value in it are false."""
-        if not failed:
+        if not failed and place.is_plain:
             return False
         false = place.false_roots(place.hopes(failed, kind, keys))
         return bool(false) and self._is_doomed(parent, false)

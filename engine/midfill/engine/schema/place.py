@@ -71,13 +71,15 @@ class Place:
             self._gather(root, set())
         self.root_bits = tuple(1 << self._index[root.number] for root in roots)
         self._forms = [self._form(node) for node in self.nodes]
-        self._is_plain = not any(any(form) for form in self._forms)
+        self.is_plain = not any(any(form) for form in self._forms)
+        """Whether each node speaks for itself alone."""
         self._reach: list[int] = []
         for index, node in enumerate(self.nodes):
             parts = (self._index[part.number] for part in node.in_place())
             self._reach.append((1 << index) | _union(self._reach[part] for part in parts if part < index))
         self.wrong: dict[Kind, int] = {kind: self._without(kind) for kind in KINDS}
         """For each kind of value, the nodes that it makes false whatever it holds."""
+        self._settled: dict[Kind, int] = {kind: self._with(kind) for kind in KINDS}
         self.texts = (
             _Rules([node.text for node in self.nodes], TextChecker) if any(node.text for node in self.nodes) else None
         )
@@ -90,7 +92,7 @@ class Place:
         self._needs: dict[tuple[int, Keys], tuple[str, ...]] = {}
         self._known: dict[int, list[str]] = {}
         self._parts: dict[tuple[str | int, int], Part] = {}
-        self._judged: dict[tuple[int, Keys], int] = {}
+        self._hopes: dict[tuple[int, Kind | None, Keys], int] = {}
 
     def _gather(self, node: Node, above: set[int]) -> None:
         """Adds a node behind those it refers to. One that refers to itself says by that no more than it says anyway."""
@@ -121,26 +123,37 @@ class Place:
             one_of=tuple(tuple(self._index[each.number] for each in group) for group in node.one_of if is_known(group)),
             none_of=bits(node.none_of),
             condition=None if first is None else (bits([first]), bit(then), bit(otherwise)),
-            dependent=tuple((name, bits([each])) for name, each in node.dependent_schemas.items()),
+            dependent=tuple((name, bits([each])) for name, each in node.dependent_schemas.items() if is_known([each])),
             composites=bits(node.composites),
         )
 
     def _without(self, kind: Kind) -> int:
         return _union(1 << index for index, node in enumerate(self.nodes) if node.never or kind not in node.kinds)
 
+    def _with(self, kind: Kind) -> int:
+        """The nodes whose own keywords are true of every value of a kind that they are not false of at once."""
+        return _union(1 << index for index, node in enumerate(self.nodes) if not _judges(node, kind))
+
     # What is true.
 
     def hopes(self, failed: int, kind: Kind | None = None, keys: Keys = frozenset()) -> int:
         """The nodes that may be true of a value of which those of the mask `failed` are false."""
-        if self._is_plain:
+        if self.is_plain:
             return ~failed
+        key = (failed, kind, keys)
+        if key not in self._hopes:
+            self._hopes[key] = self._hope(failed, kind, keys)
+        return self._hopes[key]
+
+    def _hope(self, failed: int, kind: Kind | None, keys: Keys) -> int:
         hopeful = sure = 0
         for index, (node, form) in enumerate(zip(self.nodes, self._forms, strict=True)):
             bit = 1 << index
             if failed & bit or not self._may_be(form, hopeful, sure, kind, keys):
                 continue
             hopeful |= bit
-            if not node.asserts:
+            is_settled = not node.asserts or (kind is not None and self._settled[kind] & bit)
+            if is_settled and _must_be(form, hopeful, sure, kind):
                 sure |= bit
         return hopeful
 
@@ -161,7 +174,7 @@ class Place:
 
     def truths(self, failed: int, kind: Kind, keys: Keys = frozenset()) -> int:
         """The nodes that are true of a whole value of which those of the mask `failed` are false by themselves."""
-        if self._is_plain:
+        if self.is_plain:
             return ~failed
         true = 0
         for index, form in enumerate(self._forms):
@@ -383,6 +396,40 @@ class _Gathering:
         owners = tuple(self._owners.get(number, 0) for number in numbers)
         counted = tuple(self._counted.get(number, 0) for number in numbers) if self._counted else ()
         return Part(self.failed, places.of([self._nodes[number] for number in numbers]), owners, counted)
+
+
+def _must_be(form: _Form, hopeful: int, sure: int, kind: Kind | None) -> bool:
+    """Whether a node is true whichever of the `hopeful` nodes, of which some are `sure`, will be."""
+    if form.all_of & ~sure or form.none_of & hopeful or any(not group & sure for group in form.any_of):
+        return False
+    for group in form.one_of:
+        if sum(hopeful >> each & 1 for each in group) != 1 or not any(sure >> each & 1 for each in group):
+            return False
+    if form.condition is not None:
+        test, then, otherwise = form.condition
+        then_holds, else_holds = then is None or sure & then, otherwise is None or sure & otherwise
+        if not (then_holds or not hopeful & test) or not (else_holds or sure & test):
+            return False
+    if form.composites and kind in (None, "object", "array") and not form.composites & sure:
+        return False
+    return all(bit & sure for _, bit in form.dependent)
+
+
+def _judges(node: Node, kind: Kind) -> bool:
+    """Whether a keyword of the node's own may be false of a value of this kind, besides those that are at once."""
+    if kind == "string":
+        return node.text is not None
+    if kind == "number":
+        return node.numbers is not None
+    if kind == "object":
+        sizes = node.least_properties or node.most_properties is not None
+        parts = node.properties or node.patterns or node.additional or node.unevaluated or node.names
+        return bool(sizes or parts or node.required or node.dependent)
+    if kind == "array":
+        sizes = node.least_items or node.most_items is not None
+        parts = node.first_items or node.items or node.unevaluated_items or node.contains
+        return bool(sizes or parts or "uniqueItems" in node.left)
+    return False
 
 
 def _is(form: _Form, true: int, kind: Kind, keys: Keys) -> bool:
