@@ -14,13 +14,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.server.editor import home
 from tests.server.replay import Edit, Report, Trace, replay
 
-BENCH = ROOT.parent / "shared" / "bench"
+BENCH = Path(__file__).parents[3] / "shared" / "bench"
 LANGUAGES = {"sveltecomponent": "svelte", "json-crdt-blog-post": "markdown", "automerge-paper": "latex"}
 ANYTHING = [{"text": "suggested", "steps": 2}]
 KINDS = {"invoked": 1, "automatic": 2}
