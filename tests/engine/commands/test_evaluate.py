@@ -20,7 +20,7 @@ RECORDS = [
     {"id": "größe", "prefix": "größe = '🙂", "suffix": "'\r\n", "language": None, "middle": "left alone"},
     {"id": "first", "prefix": "[bold]", "suffix": "[/bold]", "language": "markdown"},
 ]
-FIELDS = {"id": "", "completion": "", "shown": False, "latency_ms": 0.0, "steps": 0, "confidence": 0.0}
+FIELDS = {"id": "", "completion": "", "shown": False, "latency_ms": 0.0, "steps": 0, "confidence": 0.0, "valid": None}
 
 
 @pytest.fixture(scope="session")
@@ -176,3 +176,36 @@ def test_a_missing_model_leaves_the_output_alone(tmp_path: Path, output: Path) -
     with pytest.raises(CheckpointError, match="wanted a model directory"):
         evaluate(write(tmp_path / "in.jsonl", *RECORDS), output=output, model=tmp_path / "absent")
     assert output.read_bytes() == b"results of yesterday\n"
+
+
+# Schemas
+
+
+SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "https://example.org/a.json"}}}
+WITH_SCHEMA = {
+    "id": "schema",
+    "prefix": "{",
+    "suffix": "}",
+    "schema": SCHEMA,
+    "draft": "draft2020-12",
+    "refs": {"https://example.org/a.json": {"enum": ["größe"]}},
+}
+
+
+def test_a_record_with_a_schema_gets_a_completion_that_meets_it(tmp_path: Path, output: Path, model: Path) -> None:
+    evaluate(write(tmp_path / "in.jsonl", WITH_SCHEMA), output=output, model=model, max_tokens=24)
+    [found] = results(output)
+    assert (found["shown"], found["valid"]) == (True, True)
+    assert json.loads("{" + found["completion"] + "}")["a"] == "größe"
+
+
+def test_a_record_whose_schema_cannot_be_used_is_reported_and_skipped(
+    tmp_path: Path, output: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = {**WITH_SCHEMA, "id": "bad", "schema": {"type": 3}}
+    odd = {**WITH_SCHEMA, "id": "odd", "draft": "draft5"}
+    evaluate(write(tmp_path / "in.jsonl", bad, odd, RECORDS[1]), output=output, model=model, max_tokens=4)
+    assert [each["id"] for each in results(output)] == ["empty"]
+    said = capsys.readouterr().err
+    assert "midfill: bad: skipped: " in said
+    assert ":2: skipped: Invalid enum value 'draft5'" in said

@@ -235,3 +235,35 @@ def test_a_position_of_thousands_of_digits_is_refused() -> None:
 
 def test_every_language_told_by_a_suffix_is_known_to_the_embedded_model() -> None:
     assert set(LANGUAGES.values()) <= set(NANO_LANGUAGES)
+
+
+# Schemas
+
+
+def test_a_schema_is_met(tmp_path: Path, model: Path) -> None:
+    document, schema = tmp_path / "a.json", tmp_path / "schema.json"
+    document.write_text("{}", encoding="utf-8")
+    schema.write_text('{"required": ["größe"], "properties": {"größe": {"enum": [7]}}}', encoding="utf-8")
+    result = run(document, "--at", "1:2", "--schema", schema, "--model", model)
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["größe"] == 7
+    assert result.stderr.endswith(b": shown, valid\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "complaint"),
+    [
+        ("a.py", "{}", "--schema: wanted a JSON file to fill, got a.py, which is python"),
+        ("a.json", "{", "wanted "),
+        ("a.json", None, "wanted a readable file"),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_an_error(
+    tmp_path: Path, model: Path, name: str, schema: str | None, complaint: str
+) -> None:
+    document, path = tmp_path / name, tmp_path / "schema.json"
+    document.write_text("{}", encoding="utf-8")
+    if schema is not None:
+        path.write_text(schema, encoding="utf-8")
+    with pytest.raises(InputError, match=complaint):
+        fill(document, at="1:2", schema=path, model=model)

@@ -17,7 +17,7 @@ from midfill.engine.commands.fill import check_options
 from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
 from midfill.engine.loading import open_infiller
-from midfill.engine.wire import InfillRequest
+from midfill.engine.wire import InfillRequest, Schema, SchemaDraft
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -27,6 +27,11 @@ class Record(msgspec.Struct, frozen=True):
     prefix: str
     suffix: str
     language: str | None = None
+    schema: msgspec.Raw = msgspec.Raw(b"null")
+    """JSON Schema that the document has to meet; it is a JSON document then, if no language is said."""
+    draft: SchemaDraft | None = None
+    refs: dict[str, msgspec.Raw] = {}
+    """Other schemas that it refers to, by URI."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -38,6 +43,8 @@ class Result(msgspec.Struct, frozen=True):
     latency_ms: float
     steps: int
     confidence: float
+    valid: bool | None
+    """Whether the document with the completion is; null if it was not checked."""
 
 
 def evaluate(
@@ -54,7 +61,8 @@ def evaluate(
     Parameters
     ----------
     records
-        Lines with id, prefix, suffix and optionally language; may be gzipped. A bad line is reported and skipped.
+        Lines with id, prefix, suffix and optionally language, and schema, draft and refs (URI to schema); may be
+        gzipped. A bad line is reported and skipped.
     output
         Where the results go, a line a record.
     model
@@ -76,7 +84,8 @@ def evaluate(
     try:
         with output.open("wb") as out:
             for record in _progress(_records(lines, records), len(lines)):
-                out.write(msgspec.json.encode(_fill(infiller, record, max_tokens, seed)) + b"\n")
+                result = _fill_or_say(infiller, record, max_tokens, seed)
+                out.write(msgspec.json.encode(result) + b"\n" if result else b"")
                 out.flush()
     except OSError as error:
         raise InputError(output, "a writable file", error.strerror) from None
@@ -111,6 +120,17 @@ def _progress(records: Iterator[Record | None], total: int) -> Iterator[Record]:
             progress.advance(task)
 
 
+def _fill_or_say(infiller: Infiller, record: Record, max_tokens: int, seed: int) -> Result | None:
+    """The result for one record; None, after saying so on stderr, where its schema cannot be used."""
+    try:
+        return _fill(infiller, record, max_tokens, seed)
+    except InputError as error:
+        if _schema(record) is None:
+            raise
+        sys.stderr.write(f"midfill: {record.id}: skipped: {error}\n")
+        return None
+
+
 def _fill(infiller: Infiller, record: Record, max_tokens: int, seed: int) -> Result:
     """The result for one record; nothing stays cached, so its time is that of a file seen for the first time."""
     request = InfillRequest(
@@ -120,9 +140,20 @@ def _fill(infiller: Infiller, record: Record, max_tokens: int, seed: int) -> Res
         language=record.language,
         max_tokens=max_tokens,
         seed=seed,
+        schema=_schema(record),
     )
     started = perf_counter()
     answer = infiller.complete(request)
     elapsed = perf_counter() - started
     infiller.cache.forget(record.id)
-    return Result(record.id, answer.text, answer.shown, round(elapsed * 1e3, 2), answer.steps, answer.confidence)
+    return Result(
+        record.id, answer.text, answer.shown, round(elapsed * 1e3, 2), answer.steps, answer.confidence, answer.valid
+    )
+
+
+def _schema(record: Record) -> Schema | None:
+    text = bytes(record.schema).decode()
+    if text == "null":
+        return None
+    others = tuple((uri, bytes(text).decode()) for uri, text in record.refs.items())
+    return Schema(text=text, others=others, draft=record.draft)

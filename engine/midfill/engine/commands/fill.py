@@ -8,14 +8,16 @@ import msgspec
 from rich.console import Console
 
 from midfill.engine.errors import InputError
+from midfill.engine.grammars import JSON
 from midfill.engine.loading import open_infiller
-from midfill.engine.wire import Infill, InfillRequest
+from midfill.engine.wire import Infill, InfillRequest, Schema
 
 LANGUAGES = {
     ".py": "python",
     ".pyi": "python",
     ".json": "json",
     ".jsonc": "jsonc",
+    ".code-workspace": "jsonc",
     ".js": "javascript",
     ".mjs": "javascript",
     ".cjs": "javascript",
@@ -37,6 +39,7 @@ def fill(
     *,
     at: str,
     to: str | None = None,
+    schema: Path | None = None,
     model: Path | None = None,
     max_tokens: int = 64,
     seed: int = 0,
@@ -52,6 +55,8 @@ def fill(
         Where the gap starts, as LINE:COL, both from 1; columns count characters.
     to
         Where it ends; what stands between is replaced. By default nothing is.
+    schema
+        A JSON Schema: a fill after which a JSON file does not meet it is left out.
     model
         Directory of a checkpoint; the embedded model by default.
     max_tokens
@@ -74,6 +79,7 @@ def fill(
         language=LANGUAGES.get(file.suffix.lower()),
         max_tokens=max_tokens,
         seed=seed,
+        schema=None if schema is None else read_schema(schema, file),
     )
     answer = open_infiller(model).complete(request)
     if json:
@@ -102,6 +108,14 @@ def read_text(file: Path) -> str:
         raise InputError(file, "a readable file", error.strerror) from None
 
 
+def read_schema(path: Path, document: Path) -> Schema:
+    """The schema in `path`, for `document`. Raises `InputError` if that is not JSON."""
+    language = LANGUAGES.get(document.suffix.lower())
+    if language not in {None, *JSON}:
+        raise InputError("--schema", "a JSON file to fill", f"{document.name}, which is {language}")
+    return Schema(text=read_text(path), uri=path.resolve().as_uri())
+
+
 def offset(text: str, position: str, option: str) -> int:
     """The offset in code points of LINE:COL, both from 1. Raises `InputError`, naming `option`. Pure."""
     numbers = re.fullmatch(r"([0-9]{1,12}):([0-9]{1,12})", position)
@@ -124,6 +138,8 @@ def _show(request: InfillRequest, answer: Infill) -> None:
     middle = f"{GREEN}{answer.text}{PLAIN}" if in_colour else answer.text
     _write((request.prefix + middle + request.suffix).encode())
     verdict = "shown" if answer.shown else "an editor would show nothing"
+    if answer.valid is not None:
+        verdict += ", valid" if answer.valid else ", no valid fill found"
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"{answer.steps} steps, {answer.prefill_ms + answer.decode_ms:.0f} ms, "
         f"{answer.cached_tokens} of {answer.prompt_tokens} prompt tokens cached, "
