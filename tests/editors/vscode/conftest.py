@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from tests.editors.vscode.window import Window
     from tests.editors.vscode.workbench import Home, Workbench
 
@@ -53,18 +54,25 @@ def home(vsix: Path) -> Iterator[Home]:
 
 
 @pytest.fixture(scope="package")
-def workbench(home: Home, vsix: Path) -> Iterator[Workbench]:
+def browser(vsix: Path) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
-    from tests.editors.vscode.workbench import CHROMIUM, CHROMIUM_FLAGS, Workbench
+    from tests.editors.vscode.workbench import CHROMIUM, CHROMIUM_FLAGS
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def workbench(home: Home, vsix: Path, browser: Browser) -> Iterator[Workbench]:
+    from tests.editors.vscode.workbench import Workbench
 
     settings: dict[str, Any] = {"midfill.command": str(home.program), "midfill.arguments": home.arguments}
     settings["midfill.speculate"] = False  # it would count among the engine's answers
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
-        workbench = Workbench(home, EDITORS, vsix, browser, settings)
-        with workbench.serving():
-            yield workbench
-            browser.close()
+    workbench = Workbench(home, EDITORS, vsix, browser, settings)
+    with workbench.serving():
+        yield workbench
 
 
 @pytest.fixture(scope="package")

@@ -1,5 +1,6 @@
 """One window of VS Code, driven by keys and read from the screen."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page, TimeoutError
@@ -94,6 +95,10 @@ class Window:
         """The suggestion on the screen, as far as it is not typed yet."""
         return self.page.evaluate(GHOST)
 
+    def wait_for_some_ghost(self) -> str:
+        """What is suggested, once something is: for a real model, whose answer is its own."""
+        return until(lambda: self.ghost().strip(), "ghost text")
+
     def wait_for_line(self, text: str) -> None:
         """Until a line of the editor, as the screen shows it, is this."""
         lines = "[...document.querySelectorAll('.editor-instance .view-lines > .view-line')]"
@@ -126,6 +131,13 @@ class Window:
         self.page.wait_for_selector(".tab.active:not(.dirty)")
         # A file is emptied before it is written. One that was saved already is written again, with no sign when.
         until(lambda: self._saved() == text, f"the text {text!r}")
+
+    def wait_for_saved(self, is_right: Callable[[str], bool], what: str) -> str:
+        """The editor's text, once it is right."""
+        self._press("Control+s")
+        self.page.wait_for_selector(".tab.active:not(.dirty)")
+        until(lambda: is_right(self._saved()), what)
+        return self._saved()
 
     def _saved(self) -> str:
         with self._file.open(newline="") as file:

@@ -22,6 +22,7 @@ from tests.editors.vscode.until import DEADLINE_S, until
 from tests.editors.vscode.window import Window
 
 MIDFILL = Path(sys.executable).with_name("midfill")
+NO_MENU = {"other": "off", "comments": "off", "strings": "off"}
 SETTINGS: Mapping[str, Any] = {
     "security.workspace.trust.startupPrompt": "never",
     "security.workspace.trust.banner": "never",
@@ -41,7 +42,8 @@ SETTINGS: Mapping[str, Any] = {
     # Else each token of a suggestion is an element of its own.
     "editor.inlineSuggest.syntaxHighlightingEnabled": False,
     # The menu of words would stand over what is looked at. All else in the editor is as VS Code has it.
-    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    "editor.quickSuggestions": NO_MENU,
+    "[json]": {"editor.quickSuggestions": NO_MENU},
     "editor.suggestOnTriggerCharacters": False,
 }
 CHROMIUM = Path("/usr/bin/chromium")
@@ -63,10 +65,10 @@ class Home:
     It is a short one in /tmp: the path of a Unix socket has about a hundred bytes.
     """
 
-    def __init__(self, script: Path) -> None:
-        """`script` tells the scripted engine what to answer."""
+    def __init__(self, script: Path | None) -> None:
+        """`script` tells a scripted engine what to answer; without one, it is the embedded model."""
         self.path = Path(tempfile.mkdtemp(prefix="mfv", dir="/tmp"))
-        self.arguments = ["lsp", "--log-level", "debug", "--script", str(script)]
+        self.arguments = ["lsp", "--log-level", "debug", *(["--script", str(script)] if script else [])]
         self.log = self.path / "lsp.log"
         self.program = self.path / "midfill"
         self.program.write_text(f'#!/bin/sh\nexec "{MIDFILL}" "$@" 2>>"{self.log}"\n')
