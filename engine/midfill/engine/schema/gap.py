@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from midfill.engine.schema.automaton import TOP, Automaton, InKey, InString, ObjectFrame
+from midfill.engine.schema.automaton import TOP, ArrayFrame, Automaton, Colon, InKey, InString, ObjectFrame, Value
 from midfill.engine.schema.constraint import DEAD
 from midfill.engine.schema.moves import PART_COST, Move, missing_keys, moves
+from midfill.engine.schema.place import MOST_PARTS
 from midfill.engine.schema.rest import Rest
 from midfill.engine.schema.style import style_of
 
@@ -162,6 +163,9 @@ class Gap:
         """A guess at what it costs from here to an exit: brackets to close, and keys and items that must be there."""
         number, depth = self.automaton.parent(state), self.automaton.depth(state)
         far = max(0, depth - self._outside.depth)
+        at = self.automaton.states[state]
+        if isinstance(at, Value | Colon):
+            far += PART_COST * at.place.least_parts()
         while number != TOP:
             far += self._wants(number, depth)
             number, depth = self.automaton.frame(number).frame.parent, depth - 1
@@ -172,12 +176,17 @@ class Gap:
         if number not in self._wanted:
             opened = self.automaton.frame(number)
             if isinstance(opened, ObjectFrame):
-                wanted = len(set(missing_keys(opened)) - self._outside.keys(depth))
+                missing = [key for key in missing_keys(opened) if key not in self._outside.keys(depth)][:MOST_PARTS]
+                wanted = sum(opened.frame.place.parts_at(key, opened.frame.failed) for key in missing)
             else:
-                least = max((node.least_items for node in opened.frame.place.nodes), default=0)
-                wanted = max(0, least - opened.length) if depth > self._outside.depth else 0
+                wanted = self._wanted_items(opened) if depth > self._outside.depth else 0
             self._wanted[number] = PART_COST * wanted
         return self._wanted[number]
+
+    def _wanted_items(self, opened: ArrayFrame) -> int:
+        place, failed = opened.frame.place, opened.frame.failed
+        missing = min(place.needed_items(failed) - opened.length, MOST_PARTS)
+        return missing * place.parts_at(opened.length, failed) if missing > 0 else 0
 
     def _remember(self, state: int, text: bytes, came: dict[int, tuple[int, bytes]]) -> None:
         self._completions[state] = text

@@ -16,6 +16,8 @@ from midfill.engine.schema.number_rules import NumberChecker
 from midfill.engine.schema.text_rules import TextChecker
 
 Keys = frozenset[str]
+MOST_PARTS = 200
+"""No value needs more keys and items, as far as anyone looks for one."""
 
 
 class Part(NamedTuple):
@@ -91,6 +93,7 @@ class Place:
         self.has_names = any(node.names is not None for node in self.nodes)
         self._needs: dict[tuple[int, Keys], tuple[str, ...]] = {}
         self._known: dict[int, list[str]] = {}
+        self._least: int | None = None
         self._parts: dict[tuple[str | int, int], Part] = {}
         self._hopes: dict[tuple[int, Kind | None, Keys], int] = {}
 
@@ -315,6 +318,34 @@ class Place:
             roots = (found[bit.bit_length() - 1] for bit in self.root_bits)
             self._needs[failed, keys] = tuple(dict.fromkeys(name for names in roots for name in names))
         return self._needs[failed, keys]
+
+    def least_parts(self) -> int:
+        """A guess at how many keys and items a value here has at least, those of the values in it with them."""
+        if self._least is None:
+            self._least = 0  # what stands within itself is not counted again
+            least = [self._least_of(kind) for kind in KINDS if not self.false_roots(self.hopes(self.wrong[kind], kind))]
+            self._least = min(*least, MOST_PARTS) if least else MOST_PARTS
+        return self._least
+
+    def _least_of(self, kind: Kind) -> int:
+        failed = self.wrong[kind]
+        if kind == "object":
+            return sum(self.parts_at(key, failed) for key in self.needs(failed, frozenset())[:MOST_PARTS])
+        if kind == "array":
+            count = self.needed_items(failed)
+            return min(count, MOST_PARTS) * self.parts_at(0, failed) if count else 0
+        return 0
+
+    def parts_at(self, place: str | int, failed: int) -> int:
+        """The same of a key or an item with its value."""
+        part = self.at_key(place, failed) if isinstance(place, str) else self.at_index(place, failed)
+        return 1 + part.place.least_parts()
+
+    def needed_items(self, failed: int) -> int:
+        """How many items an array has at least."""
+        hopes = self.hopes(failed, "array")
+        every = (node.least_items for index, node in self._living(failed) if hopes >> index & 1)
+        return max(every, default=0)
 
     def may_match(self, start: str, failed: int) -> bool:
         """Whether some pattern may match a key that begins with `start`."""
