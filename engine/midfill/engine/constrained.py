@@ -24,7 +24,10 @@ from midfill.engine.tokenizer import Tokenizer
 
 SPARE_TOKENS = 8
 """The canvas and the beam are so much longer than the shortest fill that is known."""
+LONGEST_BEAM = 2
+"""Times the usual length; where no fill is so short, a beam would take a pass for each of its many tokens."""
 PATHS_A_ROW = 3
+"""Of a canvas, beside the one that fills its hole."""
 
 
 class HeldSearch(NamedTuple):
@@ -73,10 +76,9 @@ class HeldSearch(NamedTuple):
     def _write(self, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
         """Allowed fills that the causal mode writes, and the passes taken; none without a beam."""
         settings = self.settings.beam
-        if settings is None:
+        if settings is None or self._needed() > LONGEST_BEAM * settings.longest:
             return [], 0
-        longest = min(max_tokens, max(settings.longest, self._needed()), self.settings.longest_hole)
-        settings = msgspec.structs.replace(settings, longest=longest)
+        settings = msgspec.structs.replace(settings, longest=min(max_tokens, max(settings.longest, self._needed())))
         fills, passes = [], 0
         search = constrained_beam_search(self.model, self.slot, self.prompt.suffix[0], self.hold.tokens, settings)
         for passes, fills in enumerate(search, start=1):  # noqa: B007 (used after the loop)

@@ -71,7 +71,7 @@ def _extended(
 
     One that surely comes to an exit in time is among them, if there is any: it takes the place of the worst.
     """
-    source, tokens, states = _steps(live, follow, automaton)
+    source, tokens, states = _steps(live, follow, automaton, settings.width)
     so_far = np.array([each.log_probability for each in live])
     rows = follow.clamp(min=LOWEST)[torch.from_numpy(source), torch.from_numpy(tokens)]
     scores = so_far[source] + rows.double().cpu().numpy()
@@ -91,17 +91,24 @@ def _extended(
     return longer, source[chosen].tolist()
 
 
-def _steps(live: Sequence[Held], follow: Tensor, automaton: TokenAutomaton) -> Edges:
-    """All steps that are looked at, each once."""
+def _steps(live: Sequence[Held], follow: Tensor, automaton: TokenAutomaton, width: int) -> Edges:
+    """The steps that matter, each once: at least the `width` most probable by likely tokens, and the forced ones."""
     states = np.array([each.state for each in live])
-    likely = follow.topk(min(LIKELY_TOKENS, follow.shape[1]), dim=-1)[1].cpu().numpy()
-    source = np.repeat(np.arange(len(live)), likely.shape[1])
-    targets = automaton.step(states[source], likely.ravel())
-    alive = np.flatnonzero(targets != NOWHERE)
+    so_far = torch.tensor([each.log_probability for each in live], device=follow.device)
+    tokens = follow.topk(min(LIKELY_TOKENS, follow.shape[1]), dim=-1)[1]
+    scores = (follow.gather(-1, tokens) + so_far[:, None]).flatten()
+    likely, order = tokens.cpu().numpy(), scores.argsort(descending=True, stable=True).cpu().numpy()
+    taken = np.zeros(likely.shape, dtype=bool)
+    parts: list[Edges] = []
+    begin = 0
+    while begin < len(order) and sum(len(part.source) for part in parts) < width:
+        source, place = np.divmod(order[begin : begin + 4 * width], likely.shape[1])
+        taken[source, place] = True
+        targets = automaton.step(states[source], likely[source, place])
+        alive = np.flatnonzero(targets != NOWHERE)
+        parts.append(Edges(source[alive], likely[source, place][alive], targets[alive]))
+        begin += 4 * width
     forced = automaton.forced(states)
-    others = ~(likely[forced.source] == forced.token[:, None]).any(axis=1)
-    return Edges(
-        np.concatenate((source[alive], forced.source[others])),
-        np.concatenate((likely.ravel()[alive], forced.token[others])),
-        np.concatenate((targets[alive], forced.target[others])),
-    )
+    is_known = (taken[forced.source] & (likely[forced.source] == forced.token[:, None])).any(axis=1)
+    parts.append(Edges(*(each[~is_known] for each in forced)))
+    return Edges(*(np.concatenate(each) for each in zip(*parts, strict=True)))

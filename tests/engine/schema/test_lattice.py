@@ -84,16 +84,24 @@ def test_marginals_are_those_of_brute_force_and_sum_to_one(constraint: Letters, 
 
 
 @settings(deadline=None)
-@given(automata(6), canvases, st.integers(1, 3), st.integers(1, 2))
+@given(automata(6), canvases, st.integers(1, len(WORDS)), st.integers(1, 2), st.integers(1, 2))
 def test_a_fill_is_found_where_a_completion_fits_however_little_is_looked_at(
-    constraint: Letters, canvas: Tensor, tokens: int, states: int
+    constraint: Letters, canvas: Tensor, tokens: int, states: int, opened: int
 ) -> None:
-    found = solve(constraint, canvas, LatticeLimits(tokens, states)).paths()
+    found = solve(constraint, canvas, LatticeLimits(tokens, states, opened)).paths()
     assert all(is_allowed(constraint, path) for path in found)
     completion = constraint.completion(constraint.start)
     spelled = None if completion is None else SPELLINGS.fewest(completion)
     if spelled is not None and len(spelled) <= len(canvas):
         assert found
+
+
+@pytest.mark.parametrize("states", [1, 2, 3])
+def test_a_forced_token_that_is_likely_but_not_looked_at_is_still_followed(states: int) -> None:
+    steps = {**{state: {97: state + 1, 98: 10, 99: 10} for state in range(1, 7)}, 10: {98: 10, 99: 1}}
+    canvas = torch.tensor([0.0, 1.0, 8.0, 8.0, 0.0, 0.0, 7.0]).log_softmax(-1).repeat(6, 1)
+    only_a = solve(Letters(steps, frozenset({7})), canvas, LatticeLimits(len(WORDS), states, opened=1)).paths()
+    assert [path.tokens for path in only_a] == [[1] * 6]
 
 
 def test_an_illegal_token_of_any_probability_is_never_taken() -> None:

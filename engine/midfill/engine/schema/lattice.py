@@ -24,9 +24,9 @@ class LatticeLimits(NamedTuple):
 
     tokens: int = 32
     """Likeliest tokens of each position."""
-    states: int = 48
+    states: int = 32
     """Live states before each position."""
-    opened: int = 12
+    opened: int = 6
     """Of those, the best whose forced tokens are followed, too."""
 
 
@@ -48,7 +48,7 @@ class Lattice:
         self._top = log_probabilities.topk(min(limits.tokens, log_probabilities.shape[1]), dim=-1)[1].cpu().numpy()
         self._scores = log_probabilities.float().cpu().numpy()
         self._limits = limits
-        self._is_top = np.zeros(log_probabilities.shape[1], dtype=bool)
+        self._place = np.full(log_probabilities.shape[1], -1)  # of tokens among a position's likeliest
         start = np.array([automaton.start] if automaton.start != NOWHERE else [], dtype=np.int64)
         automaton.open_start()
         self.columns = [_Column(start, np.zeros(len(start)), None, start, np.zeros(len(start), dtype=bool))]
@@ -93,29 +93,34 @@ class Lattice:
     def _edges(self, column: "_Column", position: int) -> Edges:
         """The steps from the states of `column` that matter, each once."""
         top = self._top[position]
-        likely = self._likely(column.states, top, column.best[:, None] + self._scores_of(position, top))
+        scores = column.best[:, None] + self._scores_of(position, top)
+        taken = np.zeros(scores.size + 1, dtype=bool)  # the last stands for all that are not among the likeliest
+        likely = self._likely(column.states, top, scores.ravel(), taken)
         forced = self.automaton.forced(column.states)
-        self._is_top[top] = True
-        others = np.flatnonzero(~self._is_top[forced.token])
-        self._is_top[top] = False
+        self._place[top] = np.arange(len(top))
+        place = self._place[forced.token]
+        others = np.flatnonzero(~taken[np.where(place < 0, scores.size, forced.source * len(top) + place)])
+        self._place[top] = -1
         return Edges(*(np.concatenate((one, other[others])) for one, other in zip(likely, forced, strict=True)))
 
-    def _likely(self, states: Indices, top: Indices, scores: Scores) -> Edges:
-        """Steps by the likeliest tokens, whose scores are [states, top].
+    def _likely(self, states: Indices, top: Indices, scores: Scores, taken: NDArray[np.bool_]) -> Edges:
+        """Steps by the likeliest tokens, whose scores are [states, top] flat; notes in `taken` which were looked at.
 
-        Only the best of them are taken if those lead to states enough: in a string nearly all tokens lead on.
+        Only the best of them are, if those lead to states enough: in a string nearly all tokens lead on.
         """
-        flat, size = -scores.ravel(), 3 * self._limits.states // 2
+        size = 3 * self._limits.states // 2
         parts: list[Edges] = []
         found: set[int] = set()
-        order = np.argpartition(flat, size) if size < len(flat) else np.arange(len(flat))
+        order = np.argpartition(-scores, size) if size < len(scores) else np.arange(len(scores))
         begin = 0
-        while begin < len(flat) and len(found) < self._limits.states:
-            parts.append(self._alive(states, top, order[begin : begin + size]))
+        while begin < len(scores) and len(found) < self._limits.states:
+            places = order[begin : begin + size]
+            taken[places] = True
+            parts.append(self._alive(states, top, places))
             found.update(parts[-1].target.tolist())
             begin, size = begin + size, 2 * size
             if len(parts) == 1 and len(found) < self._limits.states:
-                order[begin:] = order[begin:][flat[order[begin:]].argsort()]
+                order[begin:] = order[begin:][(-scores[order[begin:]]).argsort()]
         return Edges(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
     def _alive(self, states: Indices, top: Indices, places: Indices) -> Edges:

@@ -1,8 +1,12 @@
 """The vocabulary's bytes, laid out for walking many tokens through an automaton at once."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+MOST_REMEMBERED = 1 << 15
+"""Texts whose shortest spelling is remembered."""
 
 
 class Spellings:
@@ -17,6 +21,7 @@ class Spellings:
         self.flat = np.frombuffer(b"".join(token_bytes), dtype=np.uint8)
         """The bytes of all tokens, one after the other."""
         self._ids = {spelled: id for id, spelled in reversed(list(enumerate(token_bytes))) if spelled}
+        self._ways: dict[bytes, _Way | None] = {b"": _Way(0, -1)}  # completions mostly end like others
         self._sizes = sorted({len(spelled) for spelled in self._ids}, reverse=True)
 
     def longest_start(self, text: bytes) -> int | None:
@@ -26,25 +31,33 @@ class Spellings:
 
     def fewest(self, text: bytes) -> list[int] | None:
         """As few tokens as can spell `text`, the longest first where that leaves a choice; None if none do."""
-        follow: list[tuple[int, int, int] | None] = [None] * len(text) + [(0, -1, len(text))]
+        if len(self._ways) > MOST_REMEMBERED:
+            self._ways = {b"": _Way(0, -1)}
         for start in range(len(text) - 1, -1, -1):
-            for size in self._sizes:
-                rest = follow[start + size] if start + size <= len(text) else None
-                if rest is None or ((best := follow[start]) is not None and best[0] <= rest[0] + 1):
-                    continue
-                if (id := self._ids.get(text[start : start + size])) is not None:
-                    follow[start] = (rest[0] + 1, id, start + size)
-        return _read_off(follow)
+            if text[start:] not in self._ways:
+                self._ways[text[start:]] = self._way(text[start:])
+        tokens: list[int] = []
+        while text:
+            way = self._ways[text]
+            if way is None:
+                return None
+            tokens.append(way.token)
+            text = text[self.lengths[way.token] :]
+        return tokens
+
+    def _way(self, text: bytes) -> "_Way | None":
+        """How to spell it, where that is known of all that `text` ends with."""
+        best: _Way | None = None
+        for size in self._sizes:
+            if size <= len(text) and (token := self._ids.get(text[:size])) is not None:
+                rest = self._ways[text[size:]]
+                if rest is not None and (best is None or rest.count + 1 < best.count):
+                    best = _Way(rest.count + 1, token)
+        return best
 
 
-def _read_off(follow: Sequence[tuple[int, int, int] | None]) -> list[int] | None:
-    """The tokens from the first place to the last: at each place (how many are left, the next, where that ends)."""
-    tokens: list[int] = []
-    place = 0
-    while place < len(follow) - 1:
-        step = follow[place]
-        if step is None:
-            return None
-        tokens.append(step[1])
-        place = step[2]
-    return tokens
+class _Way(NamedTuple):
+    """The shortest spelling of a text: how many tokens, and the first."""
+
+    count: int
+    token: int

@@ -24,7 +24,7 @@ FAR = np.iinfo(np.int32).max
 MAX_REMEMBERED = 1 << 24
 """Token steps, 64 MiB of them; beyond that they are forgotten and found again."""
 
-MOST_OPENED = 256
+MOST_OPENED = 128
 """States whose completions and continuations are asked for: a search each."""
 
 
