@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from midfill.engine.diffusion_gemma import DiffusionGemma, LayerAttend
+from midfill.engine.causal_gemma import LayerAttend
+from midfill.engine.diffusion_gemma import DiffusionGemma
 
 CHUNK = 256
 """Rows of logits computed at once: 256 x 8192 float32 stay in a core's cache."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from midfill.engine.branches import Branches
-from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
 
 
@@ -37,7 +37,7 @@ class BeamSettings(msgspec.Struct, frozen=True):
 
 @torch.inference_mode()
 def beam_search(
-    model: DiffusionGemma,
+    model: CausalGemma,
     slot: KVSlot,
     suffix_start: int,
     banned: Tensor,
@@ -68,7 +68,7 @@ def beam_search(
         live, parents = _extended(live, follow.masked_fill(banned, -torch.inf), settings.width, floor)
 
 
-def log_probabilities(model: DiffusionGemma, hidden: Tensor) -> Tensor:
+def log_probabilities(model: CausalGemma, hidden: Tensor) -> Tensor:
     """Of the token that follows: hidden states [B, hidden] -> [B, V] float32."""
     return model.logits(hidden).log_softmax(dim=-1)
 

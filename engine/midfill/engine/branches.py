@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
 
 
@@ -15,7 +15,7 @@ class Branches:
     Begins as one continuation, of no tokens. The slot must not change as long as this is in use.
     """
 
-    def __init__(self, model: DiffusionGemma, slot: KVSlot) -> None:
+    def __init__(self, model: CausalGemma, slot: KVSlot) -> None:
         self.model, self.slot = model, slot
         self.length = 0
         """Tokens of each continuation."""

@@ -1,4 +1,4 @@
-"""The Gemma 4 decoder layer: sandwich norms, normalised Q, K and V, a dense MLP beside a mixture of experts.
+"""The Gemma 4 decoder layer: sandwich norms, normalised Q, K and V, a dense MLP, in some models experts beside it.
 
 Module and parameter names are those of the official checkpoints. What a layer attends to is not its business:
 it hands Q, K and V to an `Attend`, so one set of layers serves prefill, denoise steps and training.
@@ -10,10 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from midfill.engine.config import LayerConfig, ModelConfig
+from midfill.engine.config import LayerConfig, TextConfig
 
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(q [B, H, T, D], k and v [B, KV heads, T, D]) -> attention output [B, H, T, D]; the softmax scale is 1."""
+Attend = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+"""(q [B, H, T, D], k and v [B, KV heads, T, D]) -> attention output [B, H, T, D]; the softmax scale is 1.
+
+k and v are None in a layer that has none of its own.
+"""
 
 
 class RMSNorm(nn.Module):
@@ -54,28 +57,38 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Projections, QKV norms and rotary embedding. Full layers take V from the K projection, under its own norm."""
+    """Projections, QKV norms and rotary embedding of layer `index`; of Q alone where it uses another's K and V.
 
-    def __init__(self, config: ModelConfig, layer: LayerConfig) -> None:
+    In most models, full layers take V from the K projection, under its own norm.
+    """
+
+    def __init__(self, config: TextConfig, index: int) -> None:
         super().__init__()
-        self.layer, self.eps = layer, config.rms_norm_eps
-        hidden, size = config.hidden_size, layer.head_dim
-        self.q_proj = nn.Linear(hidden, layer.num_heads * size, bias=False)
-        self.k_proj = nn.Linear(hidden, layer.num_kv_heads * size, bias=False)
-        self.v_proj = nn.Linear(hidden, layer.num_kv_heads * size, bias=False) if layer.is_sliding else None
-        self.o_proj = nn.Linear(layer.num_heads * size, hidden, bias=False)
-        self.q_norm, self.k_norm = RMSNorm(size, self.eps), RMSNorm(size, self.eps)
+        self.layer: LayerConfig = config.layers[index]
+        self.eps = config.rms_norm_eps
+        hidden, size = config.hidden_size, self.layer.head_dim
+        kv_size = self.layer.num_kv_heads * size
+        has_k = index < config.num_kv_layers
+        has_v = has_k and (self.layer.is_sliding or not config.attention_k_eq_v)
+        self.q_proj = nn.Linear(hidden, self.layer.num_heads * size, bias=False)
+        self.k_proj = nn.Linear(hidden, kv_size, bias=False) if has_k else None
+        self.v_proj = nn.Linear(hidden, kv_size, bias=False) if has_v else None
+        self.o_proj = nn.Linear(self.layer.num_heads * size, hidden, bias=False)
+        self.q_norm = RMSNorm(size, self.eps)
+        self.k_norm = RMSNorm(size, self.eps) if has_k else None
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         q, k, v = self.project(x, rotary)
         return self.o_proj(attend(q, k, v).transpose(1, 2).flatten(2))
 
-    def project(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Q [B, H, T, D], K and V [B, KV heads, T, D] of x [B, T, hidden], ready for attention."""
+    def project(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Q [B, H, T, D], K and V [B, KV heads, T, D] or None, of x [B, T, hidden], ready for attention."""
         heads = (*x.shape[:2], -1, self.layer.head_dim)
+        q = rotate(self.q_norm(self.q_proj(x).view(heads)).transpose(1, 2), *rotary)
+        if self.k_proj is None or self.k_norm is None:
+            return q, None, None
         raw_k = self.k_proj(x).view(heads)
         raw_v = raw_k if self.v_proj is None else self.v_proj(x).view(heads)
-        q = rotate(self.q_norm(self.q_proj(x).view(heads)).transpose(1, 2), *rotary)
         k = rotate(self.k_norm(raw_k).transpose(1, 2), *rotary)
         return q, k, rms_norm_unscaled(raw_v, self.eps).transpose(1, 2)
 
@@ -96,7 +109,7 @@ class GatedMLP(nn.Module):
 class Router(nn.Module):
     """Which experts a token goes to, and with what weight. Reads the residual stream through a norm of its own."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.top_k, self.eps = config.top_k_experts, config.rms_norm_eps
         self.proj = nn.Linear(config.hidden_size, config.num_experts, bias=False)
@@ -114,7 +127,7 @@ class Router(nn.Module):
 class Experts(nn.Module):
     """Gated MLPs stored as two stacks: the gate rows of expert e come before its up rows."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TextConfig) -> None:
         super().__init__()
         experts, hidden, size = config.num_experts, config.hidden_size, config.moe_intermediate_size
         self.gate_up_proj = nn.Parameter(torch.empty(experts, 2 * size, hidden))
@@ -148,32 +161,51 @@ class Experts(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """One layer. `layer_scalar` belongs to the canvas mode; the causal mode has its own, `encoder_layer_scalar`."""
+    """Layer `index` of a model, in the variant that its config asks for."""
 
-    def __init__(self, config: ModelConfig, layer: LayerConfig) -> None:
+    def __init__(self, config: TextConfig, index: int) -> None:
         super().__init__()
         hidden, eps = config.hidden_size, config.rms_norm_eps
-        self.self_attn = Attention(config, layer)
-        self.mlp = GatedMLP(hidden, config.intermediate_size)
-        self.router, self.experts = Router(config), Experts(config)
+        is_wide = config.use_double_wide_mlp and index >= config.num_kv_layers
+        self.self_attn = Attention(config, index)
+        self.mlp = GatedMLP(hidden, config.intermediate_size * (2 if is_wide else 1))
+        self.router, self.experts = (Router(config), Experts(config)) if config.num_experts else (None, None)
         self.input_layernorm = RMSNorm(hidden, eps)
         self.post_attention_layernorm = RMSNorm(hidden, eps)
         self.pre_feedforward_layernorm = RMSNorm(hidden, eps)
         self.post_feedforward_layernorm = RMSNorm(hidden, eps)
-        self.post_feedforward_layernorm_1 = RMSNorm(hidden, eps)
-        self.pre_feedforward_layernorm_2 = RMSNorm(hidden, eps)
-        self.post_feedforward_layernorm_2 = RMSNorm(hidden, eps)
+        if config.num_experts:
+            self.post_feedforward_layernorm_1 = RMSNorm(hidden, eps)
+            self.pre_feedforward_layernorm_2 = RMSNorm(hidden, eps)
+            self.post_feedforward_layernorm_2 = RMSNorm(hidden, eps)
+        if size := config.hidden_size_per_layer_input:
+            self.per_layer_input_gate = nn.Linear(hidden, size, bias=False)
+            self.per_layer_projection = nn.Linear(size, hidden, bias=False)
+            self.post_per_layer_input_norm = RMSNorm(hidden, eps)
         self.register_buffer("layer_scalar", torch.ones(1))
-        self.register_buffer("encoder_layer_scalar", torch.ones(1))
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend, scalar: Tensor) -> Tensor:
-        """x [B, T, hidden] -> the same shape, times `scalar`, one of the layer's two."""
+    def forward(
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        attend: Attend,
+        scalar: Tensor,
+        per_layer: Tensor | None = None,
+    ) -> Tensor:
+        """x [B, T, hidden] -> the same shape, times `scalar`. `per_layer` [B, T, size]: this one's `PerLayerInputs`."""
         x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), rotary, attend))
-        return self.feed_forward(x) * scalar
+        x = self.feed_forward(x)
+        if per_layer is not None:
+            gated = F.gelu(self.per_layer_input_gate(x), approximate="tanh") * per_layer
+            x = x + self.post_per_layer_input_norm(self.per_layer_projection(gated))
+        return x * scalar
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """The dense MLP beside the experts, added to x [B, T, hidden]."""
-        dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
+        """The dense MLP, beside the experts where there are any, added to x [B, T, hidden]."""
+        dense = self.mlp(self.pre_feedforward_layernorm(x))
+        if self.router is None or self.experts is None:
+            return x + self.post_feedforward_layernorm(dense)
+        dense = self.post_feedforward_layernorm_1(dense)
         tokens = x.flatten(0, 1)
         sparse = self.experts(self.pre_feedforward_layernorm_2(tokens), *self.router(tokens)).view_as(x)
         mixed = self.post_feedforward_layernorm(dense + self.post_feedforward_layernorm_2(sparse))

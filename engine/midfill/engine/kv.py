@@ -10,23 +10,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from midfill.engine.config import ModelConfig
+from midfill.engine.config import TextConfig
 
 GROWTH = 256
 """Buffers grow by half, and by this many tokens at least."""
 
 
 class KVSlot:
-    """K and V of the first `len(tokens)` tokens of a prompt, for all layers: [KV heads, capacity, D] each."""
+    """K and V of the first `len(tokens)` tokens of a prompt, for all layers: [KV heads, capacity, D] each.
 
-    def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+    Layers that share K and V have them once.
+    """
+
+    def __init__(self, config: TextConfig, device: torch.device, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, device, dtype
         self.tokens: list[int] = []
         self.last_hidden: Tensor | None = None
         """[hidden] the model's output at the last token; None once tokens were trimmed."""
         self.capacity = 0
-        self._keys = [self._empty(index, 0) for index in range(len(config.layers))]
-        self._values = [self._empty(index, 0) for index in range(len(config.layers))]
+        self._keys = [self._empty(index, 0) for index in range(config.num_kv_layers)]
+        self._values = [self._empty(index, 0) for index in range(config.num_kv_layers)]
 
     def _empty(self, index: int, capacity: int) -> Tensor:
         layer = self.config.layers[index]
@@ -38,12 +41,12 @@ class KVSlot:
         return self.capacity * self.config.kv_values_per_token * self.dtype.itemsize
 
     def keys(self, index: int) -> Tensor:
-        """Cached keys of layer `index`: [KV heads, tokens, D]."""
-        return self._keys[index][:, : len(self.tokens)]
+        """Cached keys that layer `index` attends to: [KV heads, tokens, D]."""
+        return self._keys[self.config.kv_layer(index)][:, : len(self.tokens)]
 
     def values(self, index: int) -> Tensor:
-        """Cached values of layer `index`: [KV heads, tokens, D]."""
-        return self._values[index][:, : len(self.tokens)]
+        """Cached values that layer `index` attends to: [KV heads, tokens, D]."""
+        return self._values[self.config.kv_layer(index)][:, : len(self.tokens)]
 
     def trim(self, length: int) -> None:
         """Forgets all but the first `length` tokens; keeps the memory for the tokens that will follow."""
@@ -74,7 +77,12 @@ class KVSlot:
         self.capacity = capacity
 
     def store(self, index: int, k: Tensor, v: Tensor) -> None:
-        """Writes K and V [1, KV heads, T, D] of the tokens that come next; `commit` makes them count."""
+        """Writes K and V [1, KV heads, T, D] of the tokens that come next; `commit` makes them count.
+
+        A layer that shares another's has nothing to write.
+        """
+        if index >= self.config.num_kv_layers:
+            return
         start = len(self.tokens)
         self._keys[index][:, start : start + k.shape[2]] = k[0]
         self._values[index][:, start : start + v.shape[2]] = v[0]

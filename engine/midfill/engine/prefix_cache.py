@@ -1,12 +1,12 @@
 """Warm KV for every open document: a request pays only for the prompt tokens that changed."""
 
 from collections.abc import Generator, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.common_prefix import common_prefix
-from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.kv import KVSlot
 
 PLACES = 4
@@ -17,6 +17,9 @@ Prompt tokens found cached in 2,000 edits of four recordings: 97.4, 78.8, 97.6 a
 """
 
 
+Model = TypeVar("Model", bound=CausalGemma)
+
+
 class Place(NamedTuple):
     """The slot of one place in a document."""
 
@@ -24,14 +27,14 @@ class Place(NamedTuple):
     slot: KVSlot
 
 
-class PrefixCache:
+class PrefixCache(Generic[Model]):
     """Up to `PLACES` `KVSlot`s a document key, within a budget of `max_bytes`.
 
     A prompt that has less than half of its tokens in common with a slot begins a place of its own.
     A slot handed out by `prefill` is in use until `release`: it is not evicted, and the document has no other decode.
     """
 
-    def __init__(self, model: DiffusionGemma, max_bytes: int, chunk_tokens: int = 256) -> None:
+    def __init__(self, model: Model, max_bytes: int, chunk_tokens: int = 256) -> None:
         assert max_bytes >= 0
         assert chunk_tokens > 0
         self.model, self.max_bytes, self.chunk_tokens = model, max_bytes, chunk_tokens

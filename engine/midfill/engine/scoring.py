@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
 
 
 @torch.inference_mode()
 def continuation_log_probabilities(
-    model: DiffusionGemma, slot: KVSlot, continuations: Sequence[Sequence[int]]
+    model: CausalGemma, slot: KVSlot, continuations: Sequence[Sequence[int]]
 ) -> list[Tensor]:
     """Log-probability of each token of each continuation of the cached prompt: one causal pass for all, slot unchanged.
 

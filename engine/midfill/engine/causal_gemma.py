@@ -1,0 +1,112 @@
+"""Gemma 4 in causal mode: each token sees those before it, and predicts the one after it.
+
+This is a whole autoregressive Gemma 4, and the causal mode of a `DiffusionGemma`. What it remembers is not its
+business: K and V go to an attention function, as a `KVSlot` or `Branches` has one.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from midfill.engine.config import TextConfig
+from midfill.engine.gemma4 import DecoderLayer, RMSNorm, rotary_table
+
+LayerAttend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""(layer index, q, k, v) -> attention output: what `gemma4.Attend` is, for all layers.
+
+A layer without K and V of its own is given those of the layer that it shares with.
+"""
+
+
+class PerLayerInputs(nn.Module):
+    """What each token tells each layer: an embedding of its own, mixed with a projection of the common one."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.shape = len(config.layers), config.hidden_size_per_layer_input
+        size = self.shape[0] * self.shape[1]
+        weights = torch.empty(config.vocab_size, size)
+        self.embed_tokens_per_layer = nn.Embedding(config.vocab_size, size, _weight=weights)
+        self.per_layer_model_projection = nn.Linear(config.hidden_size, size, bias=False)
+        self.per_layer_projection_norm = RMSNorm(self.shape[1], config.rms_norm_eps)
+
+    def forward(self, ids: Tensor, embedded: Tensor) -> Tensor:
+        """Token ids [B, T] and their scaled embeddings [B, T, hidden] -> [B, T, layers, size]."""
+        own = self.embed_tokens_per_layer(ids) * scale(self.shape[1], embedded.dtype)
+        projected = self.per_layer_model_projection(embedded) * embedded.shape[-1] ** -0.5
+        mixed = self.per_layer_projection_norm(projected.unflatten(-1, self.shape)) + own.unflatten(-1, self.shape)
+        return mixed * 2**-0.5
+
+
+def scale(size: int, dtype: torch.dtype) -> Tensor:
+    """What embeddings of `size` numbers are multiplied by: its root."""
+    # Rounded to the model's dtype first, as the released weights were trained (bfloat16: 53.0 for 2816). On the
+    # CPU always: there it is an argument of the card's kernel, on the card a copy that is waited for.
+    return torch.tensor(size**0.5, dtype=dtype, device="cpu")
+
+
+class CausalGemma(nn.Module):
+    """The text model. Parameter names are the checkpoint's; see `gemma4_checkpoint.py` for their prefixes."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        # Given weights, or nn.Embedding draws them: on the meta device that loads torch's compiler, 2.7 s on 2 cores.
+        weights = torch.empty(config.vocab_size, config.hidden_size)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, _weight=weights)
+        self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(len(config.layers)))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.per_layer = PerLayerInputs(config) if config.hidden_size_per_layer_input else None
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids [...] -> embeddings [..., hidden], scaled."""
+        return self.embed_tokens(ids) * scale(self.config.hidden_size, self.embed_tokens.weight.dtype)
+
+    def encode(self, ids: Tensor, positions: Tensor, attend: LayerAttend) -> Tensor:
+        """Ids [B, T] at `positions` [T] or [B, T] -> final hidden states [B, T, hidden]."""
+        x = self.embed(ids)
+        per_layer = None if self.per_layer is None else self.per_layer(ids, x)
+        return self.norm(run_layers(self.config, self.layers, x, positions, attend, self._causal_scalars(), per_layer))
+
+    def _causal_scalars(self) -> list[Tensor]:
+        return [layer.get_buffer("layer_scalar") for layer in self.layers]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states [..., hidden] -> logits [..., V] float32, soft-capped."""
+        logits = (hidden @ self.embed_tokens.weight.T).float()
+        cap = self.config.final_logit_softcapping
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+def run_layers(
+    config: TextConfig,
+    layers: nn.ModuleList,
+    x: Tensor,
+    positions: Tensor,
+    attend: LayerAttend,
+    scalars: Sequence[Tensor],
+    per_layer: Tensor | None = None,
+) -> Tensor:
+    """All layers one after the other, x [B, T, hidden] -> the same shape, not yet normed.
+
+    `scalars` multiplies their outputs, one a layer; `per_layer` [B, T, layers, size] is what `PerLayerInputs` gives.
+    """
+    tables: dict[str, tuple[Tensor, Tensor]] = {}
+    for layer in config.layers:
+        if layer.kind not in tables:
+            cos, sin = rotary_table(layer, positions)
+            tables[layer.kind] = cos.unsqueeze(-3).to(x.dtype), sin.unsqueeze(-3).to(x.dtype)
+    own: dict[int, tuple[Tensor, Tensor]] = {}
+    for index, (layer, scalar) in enumerate(zip(layers, scalars, strict=True)):
+
+        def attend_here(q: Tensor, k: Tensor | None, v: Tensor | None, index: int = index) -> Tensor:
+            if k is None or v is None:
+                k, v = own[config.kv_layer(index)]
+            elif config.num_kv_shared_layers:
+                own[index] = k, v
+            return attend(index, q, k, v)
+
+        theirs = None if per_layer is None else per_layer[:, :, index]
+        x = layer(x, tables[config.layers[index].kind], attend_here, scalar, theirs)
+    return x
