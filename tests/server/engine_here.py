@@ -13,6 +13,7 @@ from lsprotocol import types
 
 from midfill.engine.client import EngineClient
 from midfill.engine.endpoint import Endpoint
+from midfill.engine.errors import InputError
 from midfill.engine.scheduler import Scheduler
 from midfill.engine.scripted import Rule, ScriptedFiller
 from midfill.engine.service import Service
@@ -28,7 +29,7 @@ PATIENCE_S = 10.0
 
 
 class RecordingFiller(ScriptedFiller):
-    """Keeps what it was asked."""
+    """Keeps what it was asked. A schema that has no type it cannot use."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         super().__init__(rules)
@@ -36,7 +37,9 @@ class RecordingFiller(ScriptedFiller):
 
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
         self.requests.append(request)
-        return super().fill(request)
+        if request.schema is not None and '"type"' not in request.schema.text:
+            raise InputError("schema", "a type", "none")
+        return (yield from super().fill(request))
 
 
 class EngineHere:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.server.engine_here import EngineHere, cursor, edit, engine_here, text_of
 
+from midfill.engine.errors import RequestFailed
 from midfill.engine.scripted import Rule
 from midfill.engine.wire import Schema
 from midfill.server.checked import MAX_CHECKED_BYTES
@@ -141,6 +142,28 @@ async def test_another_schema_is_another_question() -> None:
         here.shared.use(Settings(debounce_ms=0, speculate=False))
         assert text_of(await session.suggest(cursor(0, 6), automatic=True)) == "1"
         assert [request.schema is None for request in here.filler.requests] == [False, True]
+
+
+async def test_a_schema_that_the_engine_cannot_use_is_told_once_and_then_left_out() -> None:
+    rules = [SchemaRule(file_match=["a.json"], schema={})]
+    async with engine_here(VALUE, settings=Settings(debounce_ms=0, speculate=False, schemas=rules)) as here:
+        told: list[str] = []
+        here.shared.tell = told.append
+        session = opened(here, '{"a": }')
+        assert await session.suggest(cursor(0, 6), automatic=True) is None
+        assert told == ["schema: wanted a type, got none; files are filled without it"]
+        assert text_of(await session.suggest(cursor(0, 6), automatic=True)) == "1"
+        assert [request.schema is None for request in here.filler.requests] == [False, True]
+
+
+async def test_a_command_that_fails_by_a_schema_succeeds_without_it() -> None:
+    rules = [SchemaRule(file_match=["a.json"], schema={})]
+    async with engine_here(VALUE, settings=Settings(debounce_ms=0, speculate=False, schemas=rules)) as here:
+        session = opened(here, '{"a": 0}')
+        gap = Gap(Place(0, 6), Place(0, 7))
+        with pytest.raises(RequestFailed, match="schema: wanted a type"):
+            await session.fill_span(gap, "fast", 64, lambda draft: None)
+        assert (await session.fill_span(gap, "fast", 64, lambda draft: None)).text == "1"
 
 
 async def test_a_command_is_answered_by_the_same_rules() -> None:

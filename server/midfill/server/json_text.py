@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-JSON_LANGUAGES = frozenset({"json", "jsonc"})
+JSON_LANGUAGES = frozenset({"json", "jsonc", "json5"})
 """LSP language identifiers of documents whose fills are held to JSON."""
 SCANNED_CHARS = 8192
 """The schema is named near the top."""

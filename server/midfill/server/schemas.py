@@ -1,6 +1,7 @@
 """Which JSON Schema a document has to meet: the one that it names, that the settings name for it, or that is known."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import msgspec
 
+from midfill.engine.errors import RequestFailed
 from midfill.engine.wire import Schema
 from midfill.server.document import Document, Place
 from midfill.server.file_match import fits
@@ -21,6 +23,7 @@ from midfill.server.settings import SchemaRule
 log = logging.getLogger(__name__)
 
 MAX_OTHERS = 64
+MAX_REFUSED = 16
 METASCHEMAS = frozenset(
     [f"http://json-schema.org/draft-0{number}/schema" for number in (4, 6, 7)]
     + [f"https://json-schema.org/draft/{draft}/schema" for draft in ("2019-09", "2020-12")]
@@ -54,11 +57,23 @@ class Schemas:
     ) -> None:
         self._roots, self._rules, self._texts, self._tell, self._inform = roots, rules, texts, tell, inform
         self._assembled: dict[str, _Assembled] = {}
+        self._refused: deque[Schema] = deque(maxlen=MAX_REFUSED)
 
     def schema_for(self, document: Document, path: Path | None, cursor: Place) -> Schema | None:
         """The schema, the same object as long as nothing changes; None while there is none, or not all of it yet."""
         if document.language not in JSON_LANGUAGES:
             return None
+        schema = self._found(document, path, cursor)
+        return None if schema in self._refused else schema
+
+    def note_failure(self, schema: Schema, error: RequestFailed) -> None:
+        """Where the engine cannot use a schema, documents are filled as if there were none, and it is told why."""
+        names = ("schema", schema.uri, *(uri for uri, _ in schema.others))
+        if str(error).startswith(tuple(filter(None, names))):
+            self._refused.append(schema)
+            self._tell(f"{error}; files are filled without it")
+
+    def _found(self, document: Document, path: Path | None, cursor: Place) -> Schema | None:
         for candidate in self._candidates(document, path, cursor):
             if isinstance(candidate.found, SchemaText):
                 return self._assemble(candidate.uri, candidate.found)

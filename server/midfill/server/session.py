@@ -233,6 +233,9 @@ class Session:
         self._num_spans += 1
         try:
             infill = await self.shared.engine.fill(request, on_draft=on_draft)
+        except RequestFailed as error:
+            self._note_failure(request, error)
+            raise
         finally:
             self._num_spans -= 1
         self.checked.note(request, infill)
@@ -266,7 +269,10 @@ class Session:
         def remember(task: asyncio.Task[Infill]) -> None:
             if self.live is decode:
                 self.live = None
-            if task.cancelled() or task.exception() is not None:
+            if task.cancelled():
+                return
+            if (error := task.exception()) is not None:
+                self._note_failure(request, error)
                 return
             infill = task.result()
             self.checked.note(request, infill)
@@ -280,6 +286,10 @@ class Session:
         decode.task.add_done_callback(remember)
         self.live = decode
         return decode
+
+    def _note_failure(self, request: InfillRequest, error: BaseException) -> None:
+        if request.schema is not None and isinstance(error, RequestFailed):
+            self.shared.schemas.note_failure(request.schema, error)
 
     def _let_go(self, decode: Decode) -> None:
         """After a cancelled request: ends its decode, at once or, if it may still serve, soon unless it is claimed."""
