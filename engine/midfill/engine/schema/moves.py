@@ -110,7 +110,7 @@ def _after(
 
 def missing_keys(opened: ObjectFrame) -> tuple[str, ...]:
     """Keys that an open object needs and has not."""
-    return opened.frame.place.needs(opened.frame.failed, opened.keys)
+    return opened.frame.place.needs(opened.frame.failed, opened.keys, are_whole=not opened.frame.owners)
 
 
 def _hopeful(place: Place, failed: int) -> Iterator[Node]:

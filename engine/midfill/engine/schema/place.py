@@ -91,7 +91,7 @@ class Place:
         self.watched_items = max((_watched_items(node) for node in self.nodes), default=0)
         """Items from this one on are judged alike, but for how often `contains` holds."""
         self.has_names = any(node.names is not None for node in self.nodes)
-        self._needs: dict[tuple[int, Keys], tuple[str, ...]] = {}
+        self._needs: dict[tuple[int, Keys, bool], tuple[str, ...]] = {}
         self._known: dict[int, list[str]] = {}
         self._least: int | None = None
         self._parts: dict[tuple[str | int, int], Part] = {}
@@ -300,9 +300,12 @@ class Place:
             self._known[failed] = list(dict.fromkeys([*required, *(key for node in living for key in node.properties)]))
         return self._known[failed]
 
-    def needs(self, failed: int, keys: Keys) -> tuple[str, ...]:
-        """Keys that an object with these keys still needs; of alternatives, those of the one that needs the fewest."""
-        if (failed, keys) not in self._needs:
+    def needs(self, failed: int, keys: Keys, *, are_whole: bool = True) -> tuple[str, ...]:
+        """Keys that an object with these keys still needs; of alternatives, those of the one that needs the fewest.
+
+        Where not all their values `are_whole`, what depends on those is left out.
+        """
+        if (failed, keys, are_whole) not in self._needs:
             hopes = self.hopes(failed, "object", keys)
             found: dict[int, tuple[str, ...]] = {}
             for index, (node, form) in enumerate(zip(self.nodes, self._forms, strict=True)):
@@ -314,10 +317,23 @@ class Place:
                 for group in groups:
                     choices = [found[each] for each in group if hopes >> each & 1]
                     wanted.update(dict.fromkeys(min(choices, key=len, default=())))
+                branch = self._branch(form, hopes, keys) if are_whole else None
+                wanted.update(dict.fromkeys(found[branch] if branch is not None else ()))
                 found[index] = tuple(wanted)
             roots = (found[bit.bit_length() - 1] for bit in self.root_bits)
-            self._needs[failed, keys] = tuple(dict.fromkeys(name for names in roots for name in names))
-        return self._needs[failed, keys]
+            self._needs[failed, keys, are_whole] = tuple(dict.fromkeys(name for names in roots for name in names))
+        return self._needs[failed, keys, are_whole]
+
+    def _branch(self, form: _Form, hopes: int, keys: Keys) -> int | None:
+        """The index of the node that a condition leads to, where all that it asks about is there."""
+        if form.condition is None:
+            return None
+        test, then, otherwise = form.condition
+        branch = otherwise
+        if hopes & test:
+            asked = self.nodes[test.bit_length() - 1]
+            branch = then if keys.issuperset((*asked.properties, *asked.required)) else None
+        return branch.bit_length() - 1 if branch else None
 
     def least_parts(self) -> int:
         """A guess at how many keys and items a value here has at least, those of the values in it with them."""
