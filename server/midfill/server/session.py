@@ -16,6 +16,7 @@ from midfill.engine.wire import Infill, InfillRequest, Mode
 from midfill.server.checked import MAX_CHECKED_BYTES, Checked
 from midfill.server.decode import Decode
 from midfill.server.document import Document, Place, Window
+from midfill.server.edits import Edit, applied
 from midfill.server.ghost import Ghost, ghost
 from midfill.server.json_text import JSON_LANGUAGES
 from midfill.server.offers import Gap, Offer, goes_along, goes_on
@@ -33,8 +34,6 @@ CLAIM_S = 0.25
 """How long a decode that agrees with what was typed runs on after its request was cancelled: the next is on its way."""
 SNIPPET_CHARS = 2048
 """Of other files, in one prompt."""
-PAIRS = frozenset({"()", "[]", "{}", '""', "''", "``"})
-"""What an editor inserts for the first of the two; the cursor stays between them."""
 SLIP_CHARS = 2
 """So much typed against an offer may be a slip of the fingers; more rejects it."""
 
@@ -47,16 +46,6 @@ class _Question(NamedTuple):
     automatic: bool
     turn: int
     num_edits: int
-
-
-class Edit(NamedTuple):
-    """The last change of a document."""
-
-    end: Place
-    """Where the cursor is, if the change was typed."""
-    is_delete: bool
-    is_in_new_string: bool = False
-    """Whether the editor has put the quote there that stands behind the cursor, for one that was typed."""
 
 
 class Session:
@@ -86,11 +75,7 @@ class Session:
     def change(self, changes: Sequence[types.TextDocumentContentChangeEvent], version: int) -> None:
         """Applies an edit, and ends the live decode if that shows it to be in vain."""
         for change in changes:
-            start = None if isinstance(change, types.TextDocumentContentChangeWholeDocument) else change.range.start
-            place = self.document.place(start) if start else None
-            goes_on = self._goes_on_in_new_string(change)
-            self.document.apply([change], version)
-            self.last_edit = _edit(place, change, self.document, goes_on=goes_on)
+            self.last_edit = applied(change, self.document, version, self.last_edit)
         self.document.version = version  # of an event without changes too
         if not changes:
             return
@@ -103,12 +88,6 @@ class Session:
         if self.live and not self.live.speculative and not self.live.may_serve(now):
             self._end_live()
         self._notice_rejection(now)
-
-    def _goes_on_in_new_string(self, change: types.TextDocumentContentChangeEvent) -> bool:
-        """Whether `change`, which is not applied yet, is made where the last one left the cursor."""
-        if isinstance(change, types.TextDocumentContentChangeWholeDocument) or self.last_edit is None:
-            return False
-        return self.last_edit.is_in_new_string and self.document.place(change.range.end) == self.last_edit.end
 
     def show_to_neighbours(self) -> None:
         """Lets fills in other files look at this one."""
@@ -350,8 +329,7 @@ class Session:
         """
         if self._is_json and self.document.num_bytes <= MAX_CHECKED_BYTES:
             window = whole_text(self.document, gap)
-            edit = self.last_edit
-            is_closed = edit is not None and edit.is_in_new_string and edit.end == gap.start == gap.end
+            is_closed = self.last_edit is not None and self.last_edit.has_closed_string_at(gap)
             return window._replace(suffix=window.suffix[1:]) if is_closed else window
         window = self.document.window(gap.start, gap.end)
         return window._replace(prefix=window.prefix + gap.typed)
@@ -367,15 +345,3 @@ class Session:
             in_comments=settings.in_comments,
             in_strings=settings.in_strings or self._is_json,  # there, all but numbers is in strings
         )
-
-
-def _edit(
-    start: Place | None, change: types.TextDocumentContentChangeEvent, document: Document, *, goes_on: bool
-) -> Edit | None:
-    """Where a change leaves the cursor; None for one of the whole text, which nobody typed."""
-    if start is None:
-        return None
-    typed = 1 if change.text in PAIRS else len(change.text)
-    end = document.place_at(document.offset(start) + typed)
-    may_be_new = change.text == '""' or (goes_on and '"' not in change.text)
-    return Edit(end, not change.text, may_be_new and document.after(end, 1) == '"')
