@@ -1,9 +1,7 @@
-"""The vocabulary's bytes, laid out for walking many tokens through an automaton at once."""
+"""Which tokens of the vocabulary spell a text."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 MOST_REMEMBERED = 1 << 15
 """Texts whose shortest spelling is remembered."""
@@ -14,12 +12,7 @@ class Spellings:
 
     def __init__(self, token_bytes: Sequence[bytes]) -> None:
         self.token_bytes = token_bytes
-        self.lengths = np.array([len(spelled) for spelled in token_bytes], dtype=np.int64)
-        """[V] bytes of each token."""
-        self.starts = np.concatenate(([0], np.cumsum(self.lengths)[:-1])) if len(token_bytes) else self.lengths
-        """[V] where each token begins in `flat`."""
-        self.flat = np.frombuffer(b"".join(token_bytes), dtype=np.uint8)
-        """The bytes of all tokens, one after the other."""
+        """By id."""
         self._ids = {spelled: id for id, spelled in reversed(list(enumerate(token_bytes))) if spelled}
         self._ways: dict[bytes, _Way | None] = {b"": _Way(0, -1)}  # completions mostly end like others
         self._sizes = sorted({len(spelled) for spelled in self._ids}, reverse=True)
@@ -42,7 +35,7 @@ class Spellings:
             if way is None:
                 return None
             tokens.append(way.token)
-            text = text[self.lengths[way.token] :]
+            text = text[len(self.token_bytes[way.token]) :]
         return tokens
 
     def _way(self, text: bytes) -> "_Way | None":

@@ -1,7 +1,4 @@
-"""A constraint as tokens see it: states are small indices, and what is found about them stays in arrays.
-
-The lattice asks for thousands of steps a solve, so that warm ones must be one look-up in an array for all at once.
-"""
+"""A constraint as tokens see it: states are small indices, and what is found about them is remembered."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,9 +18,8 @@ NOWHERE = 1
 """Index of the constraint's dead state."""
 FAR = np.iinfo(np.int32).max
 """Tokens to an exit where no completion is known."""
-MAX_REMEMBERED = 1 << 24
-"""Token steps, 64 MiB of them; beyond that they are forgotten and found again."""
-
+MAX_REMEMBERED = 1 << 20
+"""Steps by tokens, about 100 MB of them; beyond that they are forgotten and found again."""
 MOST_OPENED = 128
 """States whose completions and continuations are asked for: a search each."""
 
@@ -44,12 +40,8 @@ class TokenAutomaton:
         self.constraint, self.spellings = constraint, spellings
         self._states = [DEAD, DEAD]
         self._index_of = {DEAD: NOWHERE}
-        self._by_byte = np.zeros((64, 256), dtype=np.int32)
-        self._by_byte[:2] = NOWHERE
-        self._rows = np.zeros(64, dtype=np.int32)  # of a state in `_by_token`
-        self._columns = np.zeros(len(spellings.lengths), dtype=np.int32)  # of a token in `_by_token`
-        self._num_rows = self._num_columns = 0
-        self._by_token = np.zeros((16, 256), dtype=np.int32)
+        self._steps: dict[int, int] = {}  # of the constraint, by state and byte
+        self._by_token: dict[int, int] = {}  # by state and token
         self.is_exit = np.zeros(64, dtype=bool)
         """By state: whether the hole may end there. Of opened states."""
         self.to_exit = np.full(64, FAR, dtype=np.int32)
@@ -102,57 +94,32 @@ class TokenAutomaton:
 
     def step(self, states: Indices, tokens: Indices) -> Indices:
         """The state after a token from each state: [N], [N] -> [N]."""
-        self._make_room(states, tokens)
-        rows, columns = self._rows[states], self._columns[tokens]
-        found = self._by_token[rows, columns]
-        unknown = np.flatnonzero(found == UNKNOWN)
-        if len(unknown):
-            found[unknown] = self._walk(states[unknown], tokens[unknown])
-            self._by_token[rows[unknown], columns[unknown]] = found[unknown]
-        return found
+        known, size = self._by_token, len(self.spellings.token_bytes)
+        keys = (states * size + tokens).tolist()
+        found = [known.get(key, UNKNOWN) for key in keys]
+        if UNKNOWN in found:
+            if len(known) > MAX_REMEMBERED:
+                known.clear()
+            for place, key in enumerate(keys):
+                if found[place] == UNKNOWN:
+                    found[place] = known[key] = self._walk(*divmod(key, size))
+        return np.array(found, dtype=np.int64)
 
-    def _make_room(self, states: Indices, tokens: Indices) -> None:
-        """Gives each state a row, each token a column. Forgets all steps first where too many would be remembered."""
-        if (self._num_rows + len(states) + 1) * (self._num_columns + len(tokens) + 1) > MAX_REMEMBERED:
-            self._rows[:], self._columns[:], self._by_token[:] = 0, 0, UNKNOWN
-            self._num_rows = self._num_columns = 0
-        self._num_rows += _number(self._rows, states, self._num_rows)
-        self._num_columns += _number(self._columns, tokens, self._num_columns)
-        self._by_token = _grown(_grown(self._by_token, self._num_rows + 1, axis=0), self._num_columns + 1, axis=1)
-
-    def _walk(self, states: Indices, tokens: Indices) -> Indices:
-        """`step`, byte by byte, all pairs side by side."""
-        spellings = self.spellings
-        at, ends = spellings.starts[tokens], spellings.starts[tokens] + spellings.lengths[tokens]
-        reached = np.where(at < ends, states, NOWHERE)
-        going = np.flatnonzero(reached != NOWHERE)
-        while len(going):
-            after = self._step_bytes(reached[going], spellings.flat[at[going]])
-            reached[going] = after
-            at[going] += 1
-            going = going[(after != NOWHERE) & (at[going] < ends[going])]
-        return reached
-
-    def _step_bytes(self, states: Indices, bytes_: NDArray[np.uint8]) -> Indices:
-        found = self._by_byte[states, bytes_]
-        unknown = found == UNKNOWN
-        if unknown.any():
-            for pair in np.unique(states[unknown] * 256 + bytes_[unknown]).tolist():
-                self._step_byte(*divmod(pair, 256))
-            found = self._by_byte[states, bytes_]
-        return found
-
-    def _step_byte(self, state: int, byte: int) -> int:
-        found = int(self._by_byte[state, byte])
-        if found == UNKNOWN:
-            found = self._index(self.constraint.step(self._states[state], byte))
-            self._by_byte[state, byte] = found
-        return found
-
-    def _step_token(self, state: int, token: int) -> int:
-        for byte in self.spellings.token_bytes[token]:
-            state = self._step_byte(state, byte)
-        return state
+    def _walk(self, state: int, token: int) -> int:
+        """The state after `token`, which is not remembered yet."""
+        inner, steps = self._states[state], self._steps
+        spelled = self.spellings.token_bytes[token]
+        if not spelled:
+            return NOWHERE
+        for byte in spelled:
+            pair = inner << 8 | byte
+            after = steps.get(pair)
+            if after is None:
+                after = steps[pair] = self.constraint.step(inner, byte)
+            if after == DEAD:
+                return NOWHERE
+            inner = after
+        return self._index(inner)
 
     def _index(self, state: int) -> int:
         """The index of a state of the constraint, a new one where it was never met."""
@@ -164,10 +131,8 @@ class TokenAutomaton:
         return index
 
     def _grow(self, size: int) -> None:
-        if size <= len(self._rows):
+        if size <= len(self._opened):
             return
-        self._by_byte = _grown(self._by_byte, size)
-        self._rows = _grown(self._rows, size)
         self.is_exit = _grown(self.is_exit, size)
         self._looked_at = _grown(self._looked_at, size)
         self._opened = _grown(self._opened, size)
@@ -196,7 +161,7 @@ class TokenAutomaton:
         if tokens is None:
             return
         for left, token in zip(range(len(tokens), 0, -1), tokens, strict=True):
-            after = self._step_token(state, token)
+            after = self._walk(state, token)
             assert after != NOWHERE, "a completion stays alive"
             if left < self.to_exit[state]:
                 self.to_exit[state], self._plans[state] = left, token
@@ -211,7 +176,7 @@ class TokenAutomaton:
     def _force(self, state: int, tokens: Sequence[int]) -> None:
         """Sets the forced edges of `state`: by the tokens that lead on, and by the one that is planned."""
         planned = [self._plans[state]] if state in self._plans else []
-        edges = [(token, self._step_token(state, token)) for token in dict.fromkeys([*planned, *tokens])]
+        edges = [(token, self._walk(state, token)) for token in dict.fromkeys([*planned, *tokens])]
         edges = [(token, after) for token, after in edges if after != NOWHERE]
         self._forced_at[state] = self._num_forced, len(edges)
         self._num_forced += len(edges)
@@ -220,22 +185,10 @@ class TokenAutomaton:
             self._forced[self._num_forced - len(edges) : self._num_forced] = edges
 
 
-def _number(numbers: NDArray[np.integer[Any]], places: Indices, last: int) -> int:
-    """Numbers the `places` that have none, from after `last`; how many those are."""
-    missing = numbers[places] == 0
-    if not missing.any():
-        return 0
-    fresh = np.unique(places[missing])
-    numbers[fresh] = np.arange(last + 1, last + 1 + len(fresh))
-    return len(fresh)
-
-
-def _grown(array: NDArray, size: int, axis: int = 0) -> NDArray:
-    """The array with room for `size` along `axis`, twice as much as it has where that is too little; zeros are new."""
-    if size <= array.shape[axis]:
+def _grown(array: NDArray, size: int) -> NDArray:
+    """The array with room for `size`, twice as much as it has where that is too little; zeros are new."""
+    if size <= len(array):
         return array
-    shape = list(array.shape)
-    shape[axis] = max(size, 2 * shape[axis])
-    larger = np.zeros(shape, dtype=array.dtype)
-    larger[tuple(slice(length) for length in array.shape)] = array
+    larger = np.zeros((max(size, 2 * len(array)), *array.shape[1:]), dtype=array.dtype)
+    larger[: len(array)] = array
     return larger
