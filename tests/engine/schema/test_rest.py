@@ -8,6 +8,7 @@ def test_it_is_cut_behind_each_bracket_that_closes_what_was_open():
     assert rest.pieces == [b', "a": {"b": [1]}}', b', "c": 2}', b"\n"]
     assert b"".join(rest.pieces) == rest.text
     assert rest.depth == 2
+    assert rest.containers == b"}}"
 
 
 def test_keys_belong_to_the_container_that_is_open_there():
@@ -15,6 +16,10 @@ def test_keys_belong_to_the_container_that_is_open_there():
     assert rest.keys(2) == {"a", "d"}
     assert rest.keys(1) == {"c"}
     assert rest.keys(3) == rest.keys(0) == frozenset()
+
+
+def test_containers_stand_from_the_outermost_in():
+    assert Rest(b"1]}, [{}]]}", is_string=False).containers == b"}]}]"
 
 
 def test_brackets_in_strings_are_text():

@@ -265,6 +265,15 @@ class Automaton:
             depth, number = depth + 1, self.frame(number).frame.parent
         return depth
 
+    def containers(self, number: int) -> bytes:
+        """The brackets that close a container and those around it, the outermost's first."""
+        closers = bytearray()
+        while number != TOP:
+            opened = self.frame(number)
+            closers += b"}" if isinstance(opened, ObjectFrame) else b"]"
+            number = opened.frame.parent
+        return bytes(closers[::-1])
+
     def frame(self, number: int) -> Open:
         """An open container."""
         frame = self.frames[number]

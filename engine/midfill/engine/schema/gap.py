@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from midfill.engine.common_prefix import common_prefix
 from midfill.engine.schema.automaton import TOP, ArrayFrame, Automaton, Colon, InKey, InString, ObjectFrame, Value
 from midfill.engine.schema.constraint import DEAD
 from midfill.engine.schema.moves import PART_COST, Move, missing_keys, moves
@@ -15,6 +16,8 @@ from midfill.engine.schema.rest import Rest
 from midfill.engine.schema.style import style_of
 
 MOST_CONTINUATIONS = 64
+OPENING_COST = 48
+"""A guess at what another container costs, with the comma and the key before it."""
 SPACE = b" \t\r\n"
 
 
@@ -40,6 +43,7 @@ class Gap:
         self._is_spaced = before[-1:] in SPACE and bool(before)
         self._continuations: dict[int, list[bytes]] = {}
         self._wanted: dict[int, int] = {}
+        self._stacks: dict[tuple[bool, int], int] = {}
         self._outside, self._inside = Rest(self._suffix, is_string=False), Rest(self._suffix, is_string=True)
         self._exits: dict[int, bool] = {}
         self._ends: dict[tuple[bool, int, int], bool] = {}
@@ -162,7 +166,7 @@ class Gap:
     def _far(self, state: int) -> int:
         """A guess at what it costs from here to an exit: brackets to close, and keys and items that must be there."""
         number, depth = self.automaton.parent(state), self.automaton.depth(state)
-        far = max(0, depth - self._outside.depth)
+        far = min(self._stack_far(number, rest) for rest in (self._outside, self._inside))
         at = self.automaton.states[state]
         if isinstance(at, Value | Colon):
             far += PART_COST * at.place.least_parts()
@@ -170,6 +174,15 @@ class Gap:
             far += self._wants(number, depth)
             number, depth = self.automaton.frame(number).frame.parent, depth - 1
         return far
+
+    def _stack_far(self, number: int, rest: Rest) -> int:
+        """The part of that guess for containers to close, and to open since the suffix closes them."""
+        key = (rest is self._inside, number)
+        if key not in self._stacks:
+            open_ones, wanted = self.automaton.containers(number), rest.containers
+            shared = common_prefix(open_ones, wanted)
+            self._stacks[key] = len(open_ones) - shared + OPENING_COST * (len(wanted) - shared)
+        return self._stacks[key]
 
     def _wants(self, number: int, depth: int) -> int:
         """The part of that guess for one open container."""

@@ -18,7 +18,13 @@ class Rest:
         self.pieces: list[bytes] = []
         """The text, cut behind each bracket that closes a container which was open before it."""
         self._keys: list[frozenset[str]] = []
+        self._closers = b""
         self._cut(text, is_string)
+
+    @property
+    def containers(self) -> bytes:
+        """The brackets that close those containers, the outermost's first."""
+        return self._closers[::-1]
 
     @property
     def depth(self) -> int:
@@ -47,6 +53,7 @@ class Rest:
             elif token[0] in (b"}", b"]"):
                 depth -= 1
                 if depth < 0:
+                    self._closers += token[0]
                     self.pieces.append(text[start:place])
                     self._keys.append(frozenset(keys))
                     start, depth, keys = place, 0, set()
