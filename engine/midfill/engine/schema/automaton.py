@@ -147,6 +147,8 @@ class Automaton:
         self.places, self.has_comments = places, has_comments
         self.states: list[State | None] = [None]
         self.frames: list[Open | None] = [None]
+        self.depths = [0]
+        """How many containers are open in each frame, with itself."""
         # Tuples of two classes can be equal: the class is a part of the key.
         self._numbers: dict[tuple[type, State], int] = {}
         self._frame_numbers: dict[tuple[type, Open], int] = {}
@@ -260,19 +262,7 @@ class Automaton:
 
     def depth(self, state: int) -> int:
         """How many containers are open."""
-        depth, number = 0, self.parent(state)
-        while number != TOP:
-            depth, number = depth + 1, self.frame(number).frame.parent
-        return depth
-
-    def containers(self, number: int) -> bytes:
-        """The brackets that close a container and those around it, the outermost's first."""
-        closers = bytearray()
-        while number != TOP:
-            opened = self.frame(number)
-            closers += b"}" if isinstance(opened, ObjectFrame) else b"]"
-            number = opened.frame.parent
-        return bytes(closers[::-1])
+        return self.depths[self.parent(state)]
 
     def frame(self, number: int) -> Open:
         """An open container."""
@@ -298,6 +288,7 @@ class Automaton:
         if number is None:
             number = self._frame_numbers[key] = len(self.frames)
             self.frames.append(frame)
+            self.depths.append(self.depths[frame.frame.parent] + 1)
         return number
 
     def _next(self, state: int, byte: int) -> int:

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from midfill.engine.common_prefix import common_prefix
 from midfill.engine.schema.automaton import TOP, ArrayFrame, Automaton, Colon, InKey, InString, ObjectFrame, Value
 from midfill.engine.schema.constraint import DEAD
 from midfill.engine.schema.moves import PART_COST, Move, missing_keys, moves
@@ -43,7 +42,7 @@ class Gap:
         self._is_spaced = before[-1:] in SPACE and bool(before)
         self._continuations: dict[int, list[bytes]] = {}
         self._wanted: dict[int, int] = {}
-        self._stacks: dict[tuple[bool, int], int] = {}
+        self._stacks: tuple[dict[int, int], dict[int, int]] = ({TOP: 0}, {TOP: 0})
         self._outside, self._inside = Rest(self._suffix, is_string=False), Rest(self._suffix, is_string=True)
         self._exits: dict[int, bool] = {}
         self._ends: dict[tuple[bool, int, int], bool] = {}
@@ -177,12 +176,22 @@ class Gap:
 
     def _stack_far(self, number: int, rest: Rest) -> int:
         """The part of that guess for containers to close, and to open since the suffix closes them."""
-        key = (rest is self._inside, number)
-        if key not in self._stacks:
-            open_ones, wanted = self.automaton.containers(number), rest.containers
-            shared = common_prefix(open_ones, wanted)
-            self._stacks[key] = len(open_ones) - shared + OPENING_COST * (len(wanted) - shared)
-        return self._stacks[key]
+        shared = self._shared(number, rest)
+        return self.automaton.depths[number] - shared + OPENING_COST * (rest.depth - shared)
+
+    def _shared(self, number: int, rest: Rest) -> int:
+        """How many of the open containers, from the outermost, are such as the suffix closes."""
+        known = self._stacks[rest is self._inside]
+        path: list[int] = []
+        while number not in known:
+            path.append(number)
+            number = self.automaton.frame(number).frame.parent
+        shared = known[number]
+        for number in reversed(path):
+            above = self.automaton.depths[number] - 1
+            closer = b"}" if isinstance(self.automaton.frame(number), ObjectFrame) else b"]"
+            known[number] = shared = shared + (shared == above and rest.containers[above : above + 1] == closer)
+        return shared
 
     def _wants(self, number: int, depth: int) -> int:
         """The part of that guess for one open container."""

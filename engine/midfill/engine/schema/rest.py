@@ -18,13 +18,9 @@ class Rest:
         self.pieces: list[bytes] = []
         """The text, cut behind each bracket that closes a container which was open before it."""
         self._keys: list[frozenset[str]] = []
-        self._closers = b""
+        self.containers = b""
+        """The brackets that close containers which were open before it, the outermost's first."""
         self._cut(text, is_string)
-
-    @property
-    def containers(self) -> bytes:
-        """The brackets that close those containers, the outermost's first."""
-        return self._closers[::-1]
 
     @property
     def depth(self) -> int:
@@ -43,7 +39,7 @@ class Rest:
         place = start = ended.end() if ended else 0
         if ended:
             start = 0
-        depth, keys = 0, set[str]()
+        depth, keys, closers = 0, set[str](), bytearray()
         if ended and _IS_KEY.match(text, place):
             keys.add("")  # the end of a key: which one, the hole decides
         while (token := _TOKEN.search(text, place)) is not None:
@@ -53,7 +49,7 @@ class Rest:
             elif token[0] in (b"}", b"]"):
                 depth -= 1
                 if depth < 0:
-                    self._closers += token[0]
+                    closers += token[0]
                     self.pieces.append(text[start:place])
                     self._keys.append(frozenset(keys))
                     start, depth, keys = place, 0, set()
@@ -62,6 +58,7 @@ class Rest:
         if start < len(text):
             self.pieces.append(text[start:])
         self._keys.append(frozenset(keys))
+        self.containers = bytes(closers[::-1])
 
 
 def _decoded(literal: bytes) -> str:
