@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pytest
 import torch
@@ -62,7 +62,14 @@ def load_pair(name: str, directory: Path) -> Pair:
     return Pair(name, reference.eval(), load(directory, torch.device("cpu"), torch.float32))
 
 
-def assert_close(record: Record, pair: Pair, quantity: str, ours: Tensor, theirs: Tensor) -> None:
+class Named(Protocol):
+    """What a difference is recorded for."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def assert_close(record: Record, pair: Named, quantity: str, ours: Tensor, theirs: Tensor) -> None:
     """Asserts that two tensors agree, and records by how much for `parity_table.py`."""
     assert ours.shape == theirs.shape
     difference = (ours - theirs).abs().max().item()
@@ -70,7 +77,7 @@ def assert_close(record: Record, pair: Pair, quantity: str, ours: Tensor, theirs
     assert difference <= TOLERANCE
 
 
-def assert_equal(record: Record, pair: Pair, quantity: str, ours: Tensor, theirs: Tensor) -> None:
+def assert_equal(record: Record, pair: Named, quantity: str, ours: Tensor, theirs: Tensor) -> None:
     """Asserts that two tensors of tokens or bools are the same, and records how many are not."""
     assert ours.shape == theirs.shape
     differing = int((ours != theirs).sum())

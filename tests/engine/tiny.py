@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from torch import nn
 from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
     DiffusionGemmaGenerationConfig,
@@ -69,11 +70,11 @@ def build_checkpoint(name: str, directory: Path) -> Path:
 
 
 @torch.no_grad()
-def draw_weights(model: DiffusionGemmaForBlockDiffusion, generator: torch.Generator, embedding_std: float) -> None:
+def draw_weights(model: nn.Module, generator: torch.Generator, embedding_std: float) -> None:
     """Gives every parameter a value that shows when it is left out: no norm of ones, no two equal scalars."""
     for name, parameter in model.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
-        if "post_" in name:
+        if "post_" in name and "norm" in name:
             # As after training: branches that outweigh the residual amplify rounding, 1e-7 at the start to 1e-4.
             parameter.copy_(0.3 + 0.06 * noise)
         elif "norm" in name or name.endswith("scale"):

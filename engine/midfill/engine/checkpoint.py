@@ -1,11 +1,11 @@
 """A model directory in Hugging Face's form, `model_type: diffusion_gemma`, as a model ready to run.
 
 Both modes share their weights, stored once as `model.decoder.` and the name they have in `DiffusionGemma`.
-Of the encoder come its layer scalars; its vision tower is skipped.
+Of the encoder come its layer scalars; its vision tower is skipped. `gemma4_checkpoint.py` reads the other kinds.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +13,14 @@ import msgspec
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from torch import Tensor
+from torch import Tensor, nn
 
 from midfill.engine.config import ModelConfig, read_config
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.errors import CheckpointError
 from midfill.engine.generation_defaults import GenerationDefaults, read_generation_defaults
 from midfill.engine.json_files import read_json
-from midfill.engine.weight_files import DTYPES, INDEX, SINGLE, StoredTensor, list_tensors, read_tensors
+from midfill.engine.weight_files import FLOATS, INDEX, INTEGERS, SINGLE, StoredTensor, list_tensors, read_tensors
 
 PREFIX = "model.decoder."
 ENCODER_SCALAR = re.compile(r"layers\.(\d+)\.encoder_layer_scalar")
@@ -49,17 +49,48 @@ def load(
     uses them in place (see `weight_files.py`). Shows its progress if stderr is a terminal, and tells
     `on_share` the share of the weights read. Raises `CheckpointError` before any weight is read.
     """
-    if not path.is_dir():
-        raise CheckpointError(path, "a model directory", "a file" if path.exists() else "no such directory")
+    check_directory(path)
     config = read_config(path / "config.json")
     generation = read_generation_defaults(path / "generation_config.json", config)
     tokenizer_path = path / "tokenizer.json"
-    _check_vocabulary(tokenizer_path, config.vocab_size)
+    check_vocabulary(tokenizer_path, config.vocab_size)
     with torch.device("meta"):
-        model = DiffusionGemma(config).eval().requires_grad_(False)
-    tensors = _match(model, list_tensors(path), path)
-    model.load_state_dict(_read(tensors, device, dtype, on_share), assign=True)
+        model = DiffusionGemma(config)
+    naming = Naming(_official, lambda name: name.startswith(PREFIX))
+    load_weights(model, path, list_tensors(path), naming, device, dtype, on_share)
     return LoadedCheckpoint(model, config, generation, tokenizer_path)
+
+
+class Naming(NamedTuple):
+    """What a kind of checkpoint calls the tensors of its model."""
+
+    official: Callable[[str], Sequence[str]]
+    """Name in the model -> names that it may be stored by, the first of which is right."""
+    must_be_known: Callable[[str], bool]
+    """Whether a stored tensor of that name is wrong if the model has no place for it."""
+
+
+def check_directory(path: Path) -> None:
+    """Raises `CheckpointError` unless `path` is a directory."""
+    if not path.is_dir():
+        raise CheckpointError(path, "a model directory", "a file" if path.exists() else "no such directory")
+
+
+def load_weights(
+    model: nn.Module,
+    path: Path,
+    stored: dict[str, StoredTensor],
+    naming: Naming,
+    device: torch.device,
+    dtype: torch.dtype,
+    on_share: Callable[[float], None],
+) -> None:
+    """Gives `model`, made on the meta device, what is `stored` in `path`; for evaluation, without gradients.
+
+    Raises `CheckpointError` before any weight is read.
+    """
+    tensors = _match(model, stored, naming, path)
+    model.eval().requires_grad_(False).load_state_dict(_read(tensors, device, dtype, on_share), assign=True)
 
 
 class _AddedToken(msgspec.Struct):
@@ -75,7 +106,7 @@ class _TokenizerFile(msgspec.Struct):
     added_tokens: list[_AddedToken] = []
 
 
-def _check_vocabulary(path: Path, num_embeddings: int) -> None:
+def check_vocabulary(path: Path, num_embeddings: int) -> None:
     """Raises unless each token of `tokenizer.json` has an embedding and few embeddings lack a token."""
     tokenizer = read_json(path, _TokenizerFile)
     vocabulary = tokenizer.model.vocab
@@ -87,39 +118,44 @@ def _check_vocabulary(path: Path, num_embeddings: int) -> None:
         raise CheckpointError(path, wanted, num_ids)
 
 
-def _match(model: DiffusionGemma, stored: dict[str, StoredTensor], path: Path) -> dict[str, StoredTensor]:
+def _match(model: nn.Module, stored: dict[str, StoredTensor], naming: Naming, path: Path) -> dict[str, StoredTensor]:
     """Where each tensor of `model` is stored, by its name in `model`."""
     listing = path / (SINGLE if (path / SINGLE).exists() else INDEX)
     for tensor in stored.values():
         if QUANTISED.search(tensor.name):
             raise CheckpointError(tensor.file, "unquantised weights", f"tensor {tensor.name}")
-    matched = {name: _find(name, stored, listing) for name in model.state_dict()}
+    matched = {name: _find(naming.official(name), stored, listing) for name in model.state_dict()}
     used = {tensor.name for tensor in matched.values()}
     for tensor in stored.values():
-        if tensor.name.startswith(PREFIX) and tensor.name not in used:
+        if tensor.name not in used and naming.must_be_known(tensor.name):
             raise CheckpointError(tensor.file, "no tensor that config.json has no place for", tensor.name)
     for name, place in model.state_dict().items():
         _check_tensor(matched[name], place)
     return matched
 
 
-def _find(name: str, stored: dict[str, StoredTensor], listing: Path) -> StoredTensor:
-    official = PREFIX + name
+def _official(name: str) -> list[str]:
     if scalar := ENCODER_SCALAR.fullmatch(name):
-        official = f"model.encoder.language_model.layers.{scalar[1]}.layer_scalar"
-        if official not in stored:
-            official = f"{PREFIX}layers.{scalar[1]}.layer_scalar"
-    if official not in stored:
-        raise CheckpointError(listing, f"tensor {official}", "none of that name")
-    return stored[official]
+        theirs = f"layers.{scalar[1]}.layer_scalar"
+        return [f"model.encoder.language_model.{theirs}", PREFIX + theirs]
+    return [PREFIX + name]
+
+
+def _find(names: Sequence[str], stored: dict[str, StoredTensor], listing: Path) -> StoredTensor:
+    """The first of `names` that is stored."""
+    for name in names:
+        if name in stored:
+            return stored[name]
+    raise CheckpointError(listing, f"tensor {names[0]}", "none of that name")
 
 
 def _check_tensor(tensor: StoredTensor, place: Tensor) -> None:
     if tensor.shape != place.shape:
         wanted = f"{tensor.name} of shape {list(place.shape)}, by config.json"
         raise CheckpointError(tensor.file, wanted, list(tensor.shape))
-    if tensor.dtype not in DTYPES:
-        raise CheckpointError(tensor.file, f"{tensor.name} in {', '.join(DTYPES)}", tensor.dtype)
+    dtypes = FLOATS if place.is_floating_point() else INTEGERS
+    if tensor.dtype not in dtypes:
+        raise CheckpointError(tensor.file, f"{tensor.name} in {', '.join(dtypes)}", tensor.dtype)
 
 
 def _read(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from midfill.engine.canvas import DenoiseSettings
-from midfill.engine.config import Count, ModelConfig
+from midfill.engine.config import Count, TextConfig
 from midfill.engine.errors import CheckpointError
 from midfill.engine.json_files import read_json
 
@@ -37,7 +37,7 @@ class GenerationDefaults(msgspec.Struct, frozen=True):
         )
 
 
-def read_generation_defaults(path: Path, config: ModelConfig) -> GenerationDefaults:
+def read_generation_defaults(path: Path, config: TextConfig) -> GenerationDefaults:
     """The settings in `path`, which may be missing. Raises `CheckpointError` for a value out of range."""
     raw = read_json(path, dict[str, Any]) if path.exists() else {}
     try:

@@ -19,7 +19,9 @@ from midfill.engine.errors import CheckpointError
 from midfill.engine.json_files import read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+INTEGERS = {"I64": torch.int64, "I32": torch.int32}
+DTYPES = FLOATS | INTEGERS
 
 
 class StoredTensor(NamedTuple):
@@ -64,14 +66,15 @@ def _read_header(file: Path) -> dict[str, StoredTensor]:
 def read_tensors(
     tensors: Iterable[StoredTensor], device: torch.device, dtype: torch.dtype
 ) -> Iterator[tuple[StoredTensor, Tensor]]:
-    """Each tensor on `device` in `dtype`, one at a time, file by file."""
+    """Each tensor on `device` in `dtype`, or as it is where it holds integers, one at a time, file by file."""
     for file, in_file in groupby(sorted(tensors, key=lambda tensor: tensor.file), lambda tensor: tensor.file):
         with _open(file) as mapped:
             for tensor in in_file:
-                if device.type == "cpu" and DTYPES[tensor.dtype] == dtype:
+                wanted = dtype if tensor.dtype in FLOATS else DTYPES[tensor.dtype]
+                if device.type == "cpu" and DTYPES[tensor.dtype] == wanted:
                     yield tensor, mapped.get_tensor(tensor.name)
                 else:
-                    yield tensor, _read_converted(tensor, device, dtype)
+                    yield tensor, _read_converted(tensor, device, wanted)
 
 
 def _read_converted(tensor: StoredTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
