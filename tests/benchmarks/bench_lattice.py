@@ -1,6 +1,7 @@
-"""Time of the lattice on one core: a JSON line on stdout, and in `results/`, a document, kind of canvas and length.
+"""Time of the lattice on one core: a JSON line on stdout, and in `results/`, a kind of canvas and length.
 
-Processor time: one thread, whatever else runs. Cold solves find all states and steps of a gap whose schema was used before; warm ones look again at the same gap.
+Cold solves find all states and steps of a gap whose schema was used before; warm ones look again at the same gap.
+Processor time of the one thread, whatever else runs.
 """
 
 import argparse
