@@ -1,5 +1,7 @@
 """What stands after a hole."""
 
+import pytest
+
 from midfill.engine.schema.rest import Rest
 
 
@@ -16,6 +18,14 @@ def test_keys_belong_to_the_container_that_is_open_there():
     assert rest.keys(2) == {"a", "d"}
     assert rest.keys(1) == {"c"}
     assert rest.keys(3) == rest.keys(0) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "outside", "inside"), [(b'ab": 1}', False, True), (b', "a": "}', False, True), (b', "a": 1}', True, False)]
+)
+def test_it_is_read_so_that_all_strings_end(text: bytes, outside: bool, inside: bool):
+    assert Rest(text, is_string=False).is_whole == outside
+    assert Rest(text, is_string=True).is_whole == inside
 
 
 def test_containers_stand_from_the_outermost_in():

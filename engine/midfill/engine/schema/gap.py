@@ -165,7 +165,8 @@ class Gap:
     def _far(self, state: int) -> int:
         """A guess at what it costs from here to an exit: brackets to close, and keys and items that must be there."""
         number, depth = self.automaton.parent(state), self.automaton.depth(state)
-        far = min(self._stack_far(number, rest) for rest in (self._outside, self._inside))
+        readings = [rest for rest in (self._outside, self._inside) if rest.is_whole]
+        far = min((self._stack_far(number, rest) for rest in readings), default=0)
         at = self.automaton.states[state]
         if isinstance(at, Value | Colon):
             far += PART_COST * at.place.least_parts()

@@ -7,7 +7,7 @@ import re
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _IS_KEY = re.compile(rb"\s*:")
-_STRING_END = re.compile(rb'(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING_END = re.compile(rb'\A(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 class Rest:
@@ -21,6 +21,9 @@ class Rest:
         self.containers = b""
         """The brackets that close containers which were open before it, the outermost's first."""
         self._cut(text, is_string)
+        outside = _STRING_END.sub(b"", text, count=1) if is_string else text
+        self.is_whole = b'"' not in _TOKEN.sub(b"", outside) and (not is_string or len(outside) < len(text))
+        """Whether all its strings end; otherwise it is not to be read so, but for comments."""
 
     @property
     def depth(self) -> int:
