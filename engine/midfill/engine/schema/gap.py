@@ -42,8 +42,9 @@ class Gap:
         self._is_spaced = before[-1:] in SPACE and bool(before)
         self._continuations: dict[int, list[bytes]] = {}
         self._wanted: dict[int, int] = {}
-        self._stacks: tuple[dict[int, int], dict[int, int]] = ({TOP: 0}, {TOP: 0})
+        self._stacks = {TOP: 0}
         self._outside, self._inside = Rest(self._suffix, is_string=False), Rest(self._suffix, is_string=True)
+        self._likely = self._inside if self._inside.is_whole and not self._outside.is_whole else self._outside
         self._exits: dict[int, bool] = {}
         self._ends: dict[tuple[bool, int, int], bool] = {}
         self._completions: dict[int, bytes | None] = {}
@@ -122,7 +123,7 @@ class Gap:
     def _moves_from(self, state: int) -> list[Move]:
         if state == DEAD:
             return []
-        found = moves(self.automaton, state, self._style, self._outside)
+        found = moves(self.automaton, state, self._style, self._likely)
         if state != self.start or not self._is_spaced:
             return found
         stripped = [Move(move.text.lstrip(SPACE), move.cost) for move in found]  # the white space is there already
@@ -165,8 +166,7 @@ class Gap:
     def _far(self, state: int) -> int:
         """A guess at what it costs from here to an exit: brackets to close, and keys and items that must be there."""
         number, depth = self.automaton.parent(state), self.automaton.depth(state)
-        readings = [rest for rest in (self._outside, self._inside) if rest.is_whole]
-        far = min((self._stack_far(number, rest) for rest in readings), default=0)
+        far = self._stack_far(number)
         at = self.automaton.states[state]
         if isinstance(at, Value | Colon):
             far += PART_COST * at.place.least_parts()
@@ -175,23 +175,23 @@ class Gap:
             number, depth = self.automaton.frame(number).frame.parent, depth - 1
         return far
 
-    def _stack_far(self, number: int, rest: Rest) -> int:
+    def _stack_far(self, number: int) -> int:
         """The part of that guess for containers to close, and to open since the suffix closes them."""
-        shared = self._shared(number, rest)
-        return self.automaton.depths[number] - shared + OPENING_COST * (rest.depth - shared)
+        shared = self._shared(number)
+        return self.automaton.depths[number] - shared + OPENING_COST * (self._likely.depth - shared)
 
-    def _shared(self, number: int, rest: Rest) -> int:
+    def _shared(self, number: int) -> int:
         """How many of the open containers, from the outermost, are such as the suffix closes."""
-        known = self._stacks[rest is self._inside]
         path: list[int] = []
-        while number not in known:
+        while number not in self._stacks:
             path.append(number)
             number = self.automaton.frame(number).frame.parent
-        shared = known[number]
+        shared = self._stacks[number]
         for number in reversed(path):
             above = self.automaton.depths[number] - 1
             closer = b"}" if isinstance(self.automaton.frame(number), ObjectFrame) else b"]"
-            known[number] = shared = shared + (shared == above and rest.containers[above : above + 1] == closer)
+            is_such = shared == above and self._likely.containers[above : above + 1] == closer
+            self._stacks[number] = shared = shared + is_such
         return shared
 
     def _wants(self, number: int, depth: int) -> int:
@@ -199,10 +199,10 @@ class Gap:
         if number not in self._wanted:
             opened = self.automaton.frame(number)
             if isinstance(opened, ObjectFrame):
-                missing = [key for key in missing_keys(opened) if key not in self._outside.keys(depth)][:MOST_PARTS]
+                missing = [key for key in missing_keys(opened) if key not in self._likely.keys(depth)][:MOST_PARTS]
                 wanted = sum(opened.frame.place.parts_at(key, opened.frame.failed) for key in missing)
             else:
-                wanted = self._wanted_items(opened) if depth > self._outside.depth else 0
+                wanted = self._wanted_items(opened) if depth > self._likely.depth else 0
             self._wanted[number] = PART_COST * wanted
         return self._wanted[number]
 

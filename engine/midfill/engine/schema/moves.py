@@ -135,7 +135,7 @@ def _keys(automaton: Automaton, at: Key, style: Style, depth: int, later: frozen
         yield f"{space}{_spelled(key)}", 1 if is_first else OPTIONAL + PART_COST * (1 + (key in later))
     for order, key in enumerate(dict.fromkeys(_other_keys(automaton, opened, ""))):
         yield f"{space}{_spelled(key)}", 2 * OPTIONAL + min(order, PART_COST)
-    yield f'{space}"', 3 * OPTIONAL
+    yield f'{space}"', 1 if "" in later else 3 * OPTIONAL  # the empty one: a key whose end is there already
 
 
 def _other_keys(automaton: Automaton, opened: ObjectFrame, start: str) -> Iterator[str]:
