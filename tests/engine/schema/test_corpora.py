@@ -6,12 +6,13 @@ from functools import cache
 from typing import Any
 
 import pytest
-from tests.engine.schema.bench_sets import cut, evenly, needs_bench, rows, schemas
+from tests.benchmarks.schema_sets import DEV, cut, evenly, rows, schemas
 from tests.engine.schema.probe import accepts_document, hole, shortest_fill
 
 from midfill.engine.schema.gate import Gate, parse_schema
 from midfill.engine.schema.keywords import report
 
+needs_bench = pytest.mark.skipif(not DEV.is_dir(), reason="needs ../shared/bench, which only the workshop has")
 OFFICIAL = "json-schema-test-suite"
 INSTANCES = 700
 """Of the official suite, so that the tests stay short; `make bench-schema` takes all."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.engine.schema.bench_sets import places_to_cut
+from tests.benchmarks.schema_sets import places_to_cut
 from tests.engine.schema.probe import accepts_document, hole, shortest_fill, state_after
 from tests.engine.schema.small_schemas import SCHEMAS, documents
 
