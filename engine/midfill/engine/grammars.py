@@ -11,7 +11,7 @@ from midfill.engine.schema.json_text import COMMENTED
 from midfill.engine.schema.load import load_automaton
 from midfill.engine.schema.resumed import Resumed
 from midfill.engine.schema.spellings import Spellings
-from midfill.engine.schema.token_automaton import FAR, TokenAutomaton
+from midfill.engine.schema.token_automaton import FAR, MOST_LOOKS, MOST_OPENED, TokenAutomaton
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import InfillRequest, Schema
 
@@ -22,6 +22,8 @@ MOST_STATES = 1 << 18
 """An automaton that has more is made anew, or it would grow as long as people type."""
 EFFORT = Effort(start=1500, elsewhere=40)
 """States that searches for a completion look at. Within a lattice there are hundreds of searches, most of them vain."""
+READING = 150_000
+"""Characters of the suffix that may be read in all: to ask where the hole may end can mean to read the whole, anew."""
 FORCED_STARTS = 8
 """Continuations of the hole's start that become whole fills."""
 
@@ -41,7 +43,10 @@ class Hold:
         self.gate, self.closing = grammar.gate, prompt.closing
         self.has_schema = request.schema is not None
         self.gap = Gap(grammar.automaton, self.prefix, self.suffix, EFFORT)
-        self.tokens = TokenAutomaton(Resumed(self.gap, self.partial), spellings)
+        looks = READING // (1 + len(self.suffix))
+        self.tokens = TokenAutomaton(
+            Resumed(self.gap, self.partial), spellings, min(MOST_OPENED, 1 + looks // 3), min(MOST_LOOKS, 1 + looks)
+        )
 
     @property
     def is_whole(self) -> bool:

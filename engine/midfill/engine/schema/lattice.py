@@ -148,10 +148,11 @@ class Lattice:
         return ways[kept]
 
     def _open(self, states: Indices, scores: Scores) -> None:
-        """Looks at all states, and opens the best of those with a score."""
-        self.automaton.look(states)
+        """Looks at all states, the best first, and opens the best of those with a score."""
+        order = np.argsort(-scores, kind="stable")
+        self.automaton.look(states[order])
         if self.automaton.openings and not self.automaton.is_opened(states).all():
-            order = np.argsort(-scores, kind="stable")[: self._limits.opened]
+            order = order[: self._limits.opened]
             self.automaton.open(states[order[scores[order] > -np.inf]])
 
     def _scores_of(self, position: int, tokens: Indices) -> Scores:

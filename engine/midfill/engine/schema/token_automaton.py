@@ -22,6 +22,8 @@ MAX_REMEMBERED = 1 << 20
 """Steps by tokens, about 100 MB of them; beyond that they are forgotten and found again."""
 MOST_OPENED = 128
 """States whose completions and continuations are asked for: a search each."""
+MOST_LOOKS = 4096
+"""States of which is asked whether the hole may end there: each may read all that comes after it."""
 
 
 class Edges(NamedTuple):
@@ -36,18 +38,22 @@ class Edges(NamedTuple):
 class TokenAutomaton:
     """What tokens do in the states of one constraint."""
 
-    def __init__(self, constraint: Constraint, spellings: Spellings, openings: int = MOST_OPENED) -> None:
+    def __init__(
+        self, constraint: Constraint, spellings: Spellings, openings: int = MOST_OPENED, looks: int = MOST_LOOKS
+    ) -> None:
         self.constraint, self.spellings = constraint, spellings
         self._states = [DEAD, DEAD]
         self._index_of = {DEAD: NOWHERE}
         self._steps: dict[int, int] = {}  # of the constraint, by state and byte
         self._by_token: dict[int, int] = {}  # by state and token
         self.is_exit = np.zeros(64, dtype=bool)
-        """By state: whether the hole may end there. Of opened states."""
+        """By state: whether the hole is known to be able to end there."""
         self.to_exit = np.full(64, FAR, dtype=np.int32)
         """By state: tokens that are known to be enough to an exit. Following the forced ones, it falls each time."""
         self.openings = openings
         """States that may still be opened."""
+        self.looks = looks
+        """States that may still be looked at."""
         self._looked_at = np.zeros(64, dtype=bool)
         self._opened = np.zeros(64, dtype=bool)
         self._plans: dict[int, int] = {}
@@ -66,11 +72,11 @@ class TokenAutomaton:
             self.open(np.array([self.start]))
 
     def look(self, states: Indices) -> None:
-        """Finds out at which of them the hole may end."""
-        unseen = ~self._looked_at[states]
-        if unseen.any():
-            for state in states[unseen].tolist():
-                self._look(state)
+        """Finds out at which of them the hole may end, the first ones first, as long as `looks` are left."""
+        unseen = states[~self._looked_at[states]]
+        for state in unseen[: self.looks].tolist():
+            self._look(state)
+        self.looks -= min(self.looks, len(unseen))
 
     def open(self, states: Indices) -> None:
         """Finds out which tokens are forced there, the most wanted states first, as long as `openings` are left."""
@@ -167,7 +173,7 @@ class TokenAutomaton:
                 self.to_exit[state], self._plans[state] = left, token
                 self._force(state, self._forced_tokens(state))
             state = after
-        self.to_exit[state] = 0
+        self.to_exit[state], self.is_exit[state], self._looked_at[state] = 0, True, True
 
     def _forced_tokens(self, state: int) -> Sequence[int]:
         begin, count = self._forced_at[state]
