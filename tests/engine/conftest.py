@@ -61,3 +61,18 @@ def gemma4(request: pytest.FixtureRequest, tiny_gemma4: Callable[[str], Path]) -
     from tests.engine.gemma4_parity import load_gemma4_pair
 
     return load_gemma4_pair(request.param, tiny_gemma4(request.param))
+
+
+@pytest.fixture(scope="session")
+def tiny_drafter(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the directory of the tiny drafter of a Gemma 4 variant, built when first asked for."""
+    from tests.engine.tiny_gemma4 import build_drafter
+
+    built: dict[str, Path] = {}
+
+    def get(variant: str) -> Path:
+        if variant not in built:
+            built[variant] = build_drafter(variant, tmp_path_factory.mktemp(f"{variant}-assistant"))
+        return built[variant]
+
+    return get

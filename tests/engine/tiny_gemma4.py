@@ -6,10 +6,14 @@ from typing import Any
 import torch
 from tests.engine.tiny import VISION, build_tokenizer, draw_weights
 from transformers import (
+    Gemma4AssistantConfig,
+    Gemma4AssistantForCausalLM,
     Gemma4Config,
     Gemma4ForCausalLM,
     Gemma4ForConditionalGeneration,
     Gemma4TextConfig,
+    Gemma4UnifiedAssistantConfig,
+    Gemma4UnifiedAssistantForCausalLM,
     Gemma4UnifiedConfig,
     Gemma4UnifiedForConditionalGeneration,
 )
@@ -69,3 +73,46 @@ def _model(variant: str) -> Any:
     if variant == "12B":
         return Gemma4UnifiedForConditionalGeneration(Gemma4UnifiedConfig(text_config=text, **ids)).eval()
     return Gemma4ForConditionalGeneration(Gemma4Config(text_config=text, vision_config=VISION, **ids)).eval()
+
+
+DRAFTED = {"E2B": True, "12B": False, "26B-A4B": False, "31B": True}
+"""Variants that have a drafter, and whether it has a centroid head."""
+
+
+def build_drafter(variant: str, directory: Path) -> Path:
+    """Writes a random drafter for `variant` into `directory`; equal each time."""
+    sizes = ("num_key_value_heads", "sliding_window", "attention_k_eq_v", "num_global_key_value_heads")
+    text: Any = {
+        **SMALL,
+        **DENSE,
+        **{key: TEXTS[variant][key] for key in sizes if key in TEXTS[variant]},
+        "vocab_size_per_layer_input": 0,
+        "hidden_size": 32,
+        "num_attention_heads": 6,
+        "num_hidden_layers": 4,
+        "layer_types": [SLIDING, SLIDING, SLIDING, FULL],
+        "num_kv_shared_layers": 4,
+        "final_logit_softcapping": None,
+    }
+    own: Any = {
+        "backbone_hidden_size": SMALL["hidden_size"],
+        "use_ordered_embeddings": DRAFTED[variant],
+        "num_centroids": 20,
+        "centroid_intermediate_top_k": 4,
+    }
+    if variant == "12B":
+        text = {key: value for key, value in text.items() if "per_layer" not in key}
+        model: Any = Gemma4UnifiedAssistantForCausalLM(Gemma4UnifiedAssistantConfig(text_config=text, **own))
+    else:
+        model = Gemma4AssistantForCausalLM(
+            Gemma4AssistantConfig(text_config={"model_type": "gemma4_text", **text}, **own)
+        )
+    generator = torch.Generator().manual_seed(7 + VARIANTS.index(variant))
+    draw_weights(model, generator, 0.2)
+    for name, parameter in model.named_parameters():
+        if "q_norm" in name:
+            parameter.data *= 0.4  # attention to one key alone amplifies rounding from draft to draft
+    if model.masked_embedding is not None:
+        model.masked_embedding.token_ordering.copy_(torch.randperm(VOCAB, generator=generator))
+    model.eval().save_pretrained(directory)
+    return directory

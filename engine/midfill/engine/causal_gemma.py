@@ -17,6 +17,8 @@ LayerAttend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 A layer without K and V of its own is given those of the layer that it shares with.
 """
+RawAttend = Callable[[int, Tensor, Tensor | None, Tensor | None], Tensor]
+"""The same, but k and v are None in a layer without K and V of its own."""
 
 
 class PerLayerInputs(nn.Module):
@@ -67,7 +69,18 @@ class CausalGemma(nn.Module):
         """Ids [B, T] at `positions` [T] or [B, T] -> final hidden states [B, T, hidden]."""
         x = self.embed(ids)
         per_layer = None if self.per_layer is None else self.per_layer(ids, x)
-        return self.norm(run_layers(self.config, self.layers, x, positions, attend, self._causal_scalars(), per_layer))
+        return self._run(x, positions, attend, self._causal_scalars(), per_layer)
+
+    def _run(
+        self,
+        x: Tensor,
+        positions: Tensor,
+        attend: LayerAttend,
+        scalars: Sequence[Tensor],
+        per_layer: Tensor | None = None,
+    ) -> Tensor:
+        shared = _sharing(self.config, attend)
+        return self.norm(run_layers(self.config, self.layers, x, positions, shared, scalars, per_layer))
 
     def _causal_scalars(self) -> list[Tensor]:
         return [layer.get_buffer("layer_scalar") for layer in self.layers]
@@ -84,7 +97,7 @@ def run_layers(
     layers: nn.ModuleList,
     x: Tensor,
     positions: Tensor,
-    attend: LayerAttend,
+    attend: RawAttend,
     scalars: Sequence[Tensor],
     per_layer: Tensor | None = None,
 ) -> Tensor:
@@ -97,16 +110,25 @@ def run_layers(
         if layer.kind not in tables:
             cos, sin = rotary_table(layer, positions)
             tables[layer.kind] = cos.unsqueeze(-3).to(x.dtype), sin.unsqueeze(-3).to(x.dtype)
-    own: dict[int, tuple[Tensor, Tensor]] = {}
     for index, (layer, scalar) in enumerate(zip(layers, scalars, strict=True)):
 
         def attend_here(q: Tensor, k: Tensor | None, v: Tensor | None, index: int = index) -> Tensor:
-            if k is None or v is None:
-                k, v = own[config.kv_layer(index)]
-            elif config.num_kv_shared_layers:
-                own[index] = k, v
             return attend(index, q, k, v)
 
         theirs = None if per_layer is None else per_layer[:, :, index]
         x = layer(x, tables[config.layers[index].kind], attend_here, scalar, theirs)
     return x
+
+
+def _sharing(config: TextConfig, attend: LayerAttend) -> RawAttend:
+    """`attend` for one pass over all layers, in which those without K and V of their own use others'."""
+    own: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def attend_shared(index: int, q: Tensor, k: Tensor | None, v: Tensor | None) -> Tensor:
+        if k is None or v is None:
+            k, v = own[config.kv_layer(index)]
+        elif config.num_kv_shared_layers:
+            own[index] = k, v
+        return attend(index, q, k, v)
+
+    return attend_shared

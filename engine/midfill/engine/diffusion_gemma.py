@@ -7,7 +7,7 @@ of which some are noise, sees that cache, writes nothing, and predicts every can
 import torch
 from torch import Tensor
 
-from midfill.engine.causal_gemma import CausalGemma, LayerAttend, run_layers, scale
+from midfill.engine.causal_gemma import CausalGemma, LayerAttend, scale
 from midfill.engine.config import ModelConfig
 from midfill.engine.gemma4 import GatedMLP, RMSNorm, rms_norm_unscaled
 
@@ -50,7 +50,7 @@ class DiffusionGemma(CausalGemma):
         """Canvas mode: ids [B, C] and an optional soft embedding [B, C, hidden] -> hidden states [B, C, hidden]."""
         x = self.self_conditioning.mix(self.embed(canvas), soft)
         scalars = [layer.get_buffer("layer_scalar") for layer in self.layers]
-        return self.norm(run_layers(self.config, self.layers, x, positions, attend, scalars))
+        return self._run(x, positions, attend, scalars)
 
     def _causal_scalars(self) -> list[Tensor]:
         return [layer.get_buffer("encoder_layer_scalar") for layer in self.layers]

@@ -114,6 +114,11 @@ class KVSlot:
         past_k, past_v = self._past(index, q.shape[0])
         return _attention(q, torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2), None)
 
+    def attend_cached(self, index: int, q: Tensor, seen: int) -> Tensor:
+        """Attention of q [1, H, T, D] to the last `seen` cached tokens of layer `index`, or to all if fewer."""
+        first = max(0, len(self.tokens) - seen)
+        return _attention(q, self.keys(index)[None, :, first:], self.values(index)[None, :, first:], None)
+
     def attend_and_store(self, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """`attend_causal` of one row whose K and V stay in the slot."""
         output = self.attend_causal(index, q, k, v)
