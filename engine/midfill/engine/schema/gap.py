@@ -199,7 +199,7 @@ class Gap:
         if number not in self._wanted:
             opened = self.automaton.frame(number)
             if isinstance(opened, ObjectFrame):
-                missing = [key for key in missing_keys(opened) if key not in self._likely.keys(depth)][:MOST_PARTS]
+                missing = missing_keys(opened, self._likely.keys(depth))[:MOST_PARTS]
                 wanted = sum(opened.frame.place.parts_at(key, opened.frame.failed) for key in missing)
             else:
                 wanted = self._wanted_items(opened) if depth > self._likely.depth else 0

@@ -29,6 +29,8 @@ from midfill.engine.schema.rest import Rest
 from midfill.engine.schema.style import Style
 
 MOST_CHOICES = 48
+MOST_ALONE = 4
+"""Schemas in one place, such as those of `anyOf`, whose texts and numbers are looked for one by one."""
 OPTIONAL = 24
 """What a key or an item that nothing asks for costs more than one that must be."""
 
@@ -104,13 +106,14 @@ def _after(
     opened = automaton.frame(parent)
     closer = "}" if isinstance(opened, ObjectFrame) else "]"
     yield style.before_item(depth - 1) + closer, 1
-    wants_more = isinstance(opened, ObjectFrame) and any(key not in later for key in missing_keys(opened))
+    wants_more = isinstance(opened, ObjectFrame) and bool(missing_keys(opened, later))
     yield ",", 1 if wants_more else OPTIONAL
 
 
-def missing_keys(opened: ObjectFrame) -> tuple[str, ...]:
-    """Keys that an open object needs and has not."""
-    return opened.frame.place.needs(opened.frame.failed, opened.keys, are_whole=not opened.frame.owners)
+def missing_keys(opened: ObjectFrame, later: frozenset[str]) -> tuple[str, ...]:
+    """Keys that an open object needs, has not, and does not get `later` in the document."""
+    keys = opened.keys | (later - {""})
+    return opened.frame.place.needs(opened.frame.failed, keys, are_whole=not opened.frame.owners)
 
 
 def _hopeful(place: Place, failed: int) -> Iterator[Node]:
@@ -126,7 +129,7 @@ def _keys(automaton: Automaton, at: Key, style: Style, depth: int, later: frozen
     opened = automaton.frame(at.parent)
     assert isinstance(opened, ObjectFrame)
     space = style.after_comma(depth) if opened.keys else style.before_item(depth)
-    missing = [key for key in missing_keys(opened) if key not in later]
+    missing = missing_keys(opened, later)
     if at.may_end:
         yield "}", OPTIONAL if missing else 1
     known = [key for key in opened.frame.place.known_keys(opened.frame.failed) if key not in opened.keys]
@@ -164,7 +167,7 @@ def _key_endings(automaton: Automaton, at: InKey, later: frozenset[str]) -> Iter
     if at.partial:
         yield from _character_endings(at.partial)
         return
-    missing = missing_keys(opened)
+    missing = missing_keys(opened, later)
     known = opened.frame.place.known_keys(opened.frame.failed)
     for key in dict.fromkeys([*missing, *known]):
         if key.startswith(at.text) and key not in opened.keys:
@@ -209,7 +212,7 @@ def _wanted(place: Place, failed: int) -> list[int]:
     plain = 0  # nodes that every value must meet: the roots, and what those ask of it in any case
     for bit in place.root_bits:
         plain |= bit
-    choices = [hopes, *(plain | bit for bit in alone[:16]), 0]
+    choices = [hopes, *(plain | bit for bit in alone[:MOST_ALONE]), 0]
     return list(dict.fromkeys(mask & hopes for mask in choices))
 
 
