@@ -227,6 +227,33 @@ async def test_the_embedded_model_answers_what_it_answers_without_a_process(on_s
     assert (status.device, status.documents, status.kv_bytes) == ("cpu", 2, infiller.kv_bytes)
 
 
+GROWS = """
+import psutil
+from midfill.engine.installed import embedded_model
+from midfill.engine.worker import Options, load
+
+cache = load(Options(embedded_model(), None, 1, 900.0), lambda share: None).cache
+slot = cache._new_slot()
+
+def resident_mib_after(lengths):
+    for length in lengths:
+        slot.trim(0)
+        cache.encode(slot, [7] * length)
+    return psutil.Process().memory_info().rss >> 20
+
+before = resident_mib_after(range(1, 81))
+print(resident_mib_after(range(81, 161)) - before)
+"""
+
+
+def test_its_memory_does_not_grow_with_every_length_of_a_pass() -> None:
+    """In bfloat16, torch compiles the products of each length anew, and would keep 3 MiB of code and weights of it."""
+    if not any(embedded_model().glob("*.safetensors")):
+        pytest.skip("the embedded model has no weights here")
+    ended = subprocess.run([sys.executable, "-c", GROWS], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 40
+
+
 @pytest.mark.asyncio
 async def test_it_can_be_stopped_in_the_midst_of_loading(on_socket: EngineFolder) -> None:
     process = on_socket.start()
