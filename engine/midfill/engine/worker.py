@@ -37,8 +37,6 @@ SHARE = 0.01
 """Of the weights: clients are told no oftener."""
 MOST_THREADS = 4
 """More gain nothing on the small matrices of a canvas, and the editor wants a core."""
-
-
 MOST_KERNELS = 64
 """Compiled kernels that each of torch's two caches of them keeps: one for every shape of every product in bfloat16.
 
