@@ -195,7 +195,8 @@ class TextChecker:
         patterns = [
             self._patterns[number] for number in dict.fromkeys(each for rule in rules for each in rule.patterns)
         ]
-        return shortest_texts(state, _alphabet(patterns), self.step, is_goal, distance, _MAX_SEARCHED)
+        budget = _MAX_SEARCHED // max(1, len(patterns))  # each step is one of every pattern
+        return shortest_texts(state, _alphabet(patterns), self.step, is_goal, distance, budget)
 
     def _run(self, state: int, text: str) -> int:
         for char in text:
