@@ -1,0 +1,45 @@
+"""Draft and verify: several tokens a forward pass of the target, and the same text as without drafts."""
+
+from collections.abc import Callable, Generator, Sequence
+
+import torch
+from torch import Tensor
+
+from midfill.engine.causal_gemma import CausalGemma
+from midfill.engine.kv import KVSlot
+from midfill.engine.verify import Verify
+
+Draft = Callable[[KVSlot, int], Sequence[int]]
+"""(what the target has read, the token that follows it) -> tokens that may come next; none is a plain step."""
+
+
+def no_drafts(_slot: KVSlot, _token: int) -> list[int]:
+    """Plain decoding, as a `Draft`."""
+    return []
+
+
+@torch.inference_mode()
+def speculate(model: CausalGemma, slot: KVSlot, draft: Draft, verify: Verify) -> Generator[list[int], None, None]:
+    """Continues what `slot` holds without end; a `next()` is one forward pass of the target and gives its tokens.
+
+    The tokens given are those that are cached now: `slot` grows by them, and rejected drafts leave nothing in it.
+    """
+    assert slot.last_hidden is not None
+    token = verify([], model.logits(slot.last_hidden[None])).follow
+    while True:
+        drafts = draft(slot, token)
+        hidden = read_ahead(model, slot, [token, *drafts])
+        verdict = verify(drafts, model.logits(hidden))
+        kept = [token, *drafts[: verdict.accepted]]
+        slot.commit(kept, hidden[verdict.accepted].clone())  # a view would keep the whole pass's output alive
+        yield kept
+        token = verdict.follow
+
+
+@torch.inference_mode()
+def read_ahead(model: CausalGemma, slot: KVSlot, tokens: Sequence[int]) -> Tensor:
+    """Hidden states [T, hidden] at `tokens` after those of `slot`, whose K and V wait behind them for a `commit`."""
+    start = len(slot.tokens)
+    slot.reserve(start + len(tokens))
+    positions = torch.arange(start, start + len(tokens), device=slot.device)
+    return model.encode(torch.tensor([list(tokens)], device=slot.device), positions, slot.attend_and_store)[0]
