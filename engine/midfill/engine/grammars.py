@@ -20,7 +20,7 @@ JSON = COMMENTED | {"json"}
 MOST_GRAMMARS = 8
 MOST_STATES = 1 << 18
 """An automaton that has more is made anew, or it would grow as long as people type."""
-EFFORT = Effort(start=1500, elsewhere=40)
+EFFORT = Effort(start=1500, elsewhere=150)
 """States that searches for a completion look at. Within a lattice there are hundreds of searches, most of them vain."""
 READING = 150_000
 """Characters of the suffix that may be read in all: to ask where the hole may end can mean to read the whole, anew."""

@@ -20,7 +20,7 @@ FAR = np.iinfo(np.int32).max
 """Tokens to an exit where no completion is known."""
 MAX_REMEMBERED = 1 << 20
 """Steps by tokens, about 100 MB of them; beyond that they are forgotten and found again."""
-MOST_OPENED = 128
+MOST_OPENED = 48
 """States whose completions and continuations are asked for: a search each."""
 MOST_LOOKS = 4096
 """States of which is asked whether the hole may end there: each may read all that comes after it."""
