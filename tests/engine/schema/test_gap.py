@@ -1,6 +1,7 @@
 """Holes in JSON documents: what may stand in them."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import jsonschema
@@ -146,3 +147,29 @@ def test_without_a_schema_all_json_is_right():
     assert found.holds == "all"
     assert found.is_exit(found.automaton.run(found.start, b'{"a": null}'))
     assert not found.is_exit(found.automaton.run(found.start, b"{"))
+
+
+def test_an_object_of_many_keys_takes_little_memory():
+    suffix = ", ".join(f'"key_{number}": {number}' for number in range(1000)) + "}"
+    automaton = load_automaton(None)
+    tracemalloc.start()
+    try:
+        assert Gap(automaton, '{"a": 1, ', suffix).holds == "all"
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_search_may_read_is_bounded():
+    schema = {"properties": {"key_999": {"type": "string"}}}
+    suffix = ", ".join(f'"key_{number}": {number}' for number in range(1000)) + "}"
+    found = gap("{ ", suffix, schema)
+    assert found.holds == "near"
+    assert len(found.automaton.frames) < 200 * 1000
+
+
+def test_a_schema_that_refers_to_itself_judges_deep_documents():
+    deep = 2000
+    schema = {"type": "array", "items": {"$ref": "#"}}
+    assert gap("[" * deep, "]" * deep, schema).holds == "all"
+    assert gap("[" * deep + "1, ", "]" * deep, schema).holds == "grammar"

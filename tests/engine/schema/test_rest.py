@@ -40,3 +40,10 @@ def test_brackets_in_strings_are_text():
 
 def test_a_document_may_end_with_the_hole():
     assert (Rest(b"", is_string=False).pieces, Rest(b"", is_string=False).depth) == ([], 0)
+
+
+def test_whether_all_strings_end_is_told():
+    assert Rest(b', "a": "b\\"", "c": 1}', is_string=False).is_whole
+    assert not Rest(b', "a": "b\\"}', is_string=False).is_whole
+    assert not Rest(b'\\"' * 20_000, is_string=True).is_whole
+    assert not Rest(b'"' + b'\\"' * 20_000 + b"\\", is_string=False).is_whole

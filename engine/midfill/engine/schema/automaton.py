@@ -13,8 +13,9 @@ from typing import Literal, NamedTuple
 
 from midfill.engine.common_prefix import common_prefix
 from midfill.engine.schema.constraint import DEAD
+from midfill.engine.schema.keys import Keys
 from midfill.engine.schema.nodes import Kind
-from midfill.engine.schema.place import Keys, Place, Places
+from midfill.engine.schema.place import Place, Places
 from midfill.engine.schema.string_bytes import read_byte
 
 SPACE = frozenset(b" \t\r\n")
@@ -24,7 +25,7 @@ WORDS: dict[int, tuple[bytes, bool | None]] = {
     ord("n"): (b"null", None),
 }
 TRAIL_BYTES = 512
-_WHOLE_STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\.)*"')
+_WHOLE_STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\.)*+"')
 _ESCAPED = re.compile(rb"\\u[dD]")
 """Perhaps half of a surrogate pair, which JSON's parsers differ on."""
 TOP = 0
@@ -47,7 +48,7 @@ class ObjectFrame(NamedTuple):
     """An open object."""
 
     frame: Frame
-    keys: Keys = frozenset()
+    keys: Keys
 
 
 class ArrayFrame(NamedTuple):
@@ -159,6 +160,7 @@ class Automaton:
         self._strings: dict[tuple[int, bytes], int] = {}
         self._forgiven_strings: dict[tuple[int, bytes], int] = {}
         self._forgives = False
+        self.no_keys = places.no_keys
         self.start = self._state(Value(places.root, TOP))
         self._trail_of = b""
         self._trail = [(0, self.start)]
@@ -188,7 +190,8 @@ class Automaton:
         place, length = 0, len(text)
         while place < length and state != DEAD:
             byte = text[place]
-            if byte == 0x22 and (string := _WHOLE_STRING.match(text, place)) is not None:
+            begins = byte == 0x22 and isinstance(self.states[state], Key | Value | Item)
+            if begins and (string := _WHOLE_STRING.match(text, place)) is not None:
                 key = (state, string[0])
                 if key not in strings:
                     strings[key] = self._whole_string(state, string[0], rows)
@@ -370,7 +373,7 @@ class Automaton:
 
     def _unless_lost(self, place: Place, failed: int, kind: Kind, parent: int) -> Place | None:
         """The place, if a value may be right of which these are false; one without rules where all is forgiven."""
-        if not self._is_lost(place, failed, kind, frozenset(), parent):
+        if not self._is_lost(place, failed, kind, self.no_keys, parent):
             return place
         return self.places.anything if self._forgives else None
 
@@ -383,19 +386,25 @@ class Automaton:
 
     def _is_doomed(self, number: int, false: int) -> bool:
         """Whether the document is, when these roots of a part of that container are false."""
-        if number == TOP:
-            return True
-        key = (number, false)
-        if key not in self._doomed:
+        path: list[tuple[int, int]] = []
+        doomed = self._doomed.get((number, false), number == TOP)
+        while number != TOP and (number, false) not in self._doomed:
+            path.append((number, false))
             opened = self.frame(number)
             frame = opened.frame
             failed = frame.failed | _owners(frame.owners, false)
             kind: Kind = "object" if isinstance(opened, ObjectFrame) else "array"
-            keys = opened.keys if isinstance(opened, ObjectFrame) else frozenset[str]()
-            self._doomed[key] = failed != frame.failed and self._is_lost(frame.place, failed, kind, keys, frame.parent)
-        return self._doomed[key]
+            keys = opened.keys if isinstance(opened, ObjectFrame) else self.no_keys
+            false = frame.place.false_roots(frame.place.hopes(failed, kind, keys)) if failed != frame.failed else 0
+            if not false:
+                doomed = False
+                break
+            number = frame.parent
+            doomed = self._doomed.get((number, false), number == TOP)
+        self._doomed.update(dict.fromkeys(path, doomed))
+        return doomed
 
-    def _ended(self, place: Place, failed: int, kind: Kind, parent: int, keys: Keys = frozenset()) -> int:
+    def _ended(self, place: Place, failed: int, kind: Kind, parent: int, keys: Keys | None = None) -> int:
         """The state after a value of which these nodes are false by themselves."""
         true = place.truths(failed, kind, keys)
         false = place.false_roots(true)
@@ -430,7 +439,7 @@ class Automaton:
         if (
             failed
             and not self._forgives
-            and self._is_lost(at.place, failed | at.place.wrong["string"], "string", frozenset(), at.parent)
+            and self._is_lost(at.place, failed | at.place.wrong["string"], "string", self.no_keys, at.parent)
         ):
             return DEAD
         return self._state(at._replace(checked=checked, partial=b""))
@@ -445,7 +454,7 @@ class Automaton:
         if (
             failed
             and not self._forgives
-            and self._is_lost(at.place, failed | at.place.wrong["number"], "number", frozenset(), at.parent)
+            and self._is_lost(at.place, failed | at.place.wrong["number"], "number", self.no_keys, at.parent)
         ):
             return DEAD
         return self._state(at._replace(checked=checked))
@@ -470,7 +479,8 @@ class Automaton:
         kept = self._unless_lost(place, place.wrong["object"], "object", parent)
         if kept is None:
             return DEAD
-        return self._state(Key(True, self._opened(ObjectFrame(Frame(kept, kept.wrong["object"], parent)))))
+        frame = Frame(kept, kept.wrong["object"], parent)
+        return self._state(Key(True, self._opened(ObjectFrame(frame, self.no_keys))))
 
     def _in_key(self, at: InKey, byte: int) -> int:
         if byte == ord('"') and not at.partial:
@@ -525,7 +535,7 @@ class Automaton:
         frame = opened.frame
         part = frame.place.at_key(key, frame.failed)
         failed = frame.failed | part.failed | frame.place.too_many_keys(len(opened.keys) + 1)
-        keys = opened.keys | {key}
+        keys = opened.keys.with_all([key])
         if not self._is_lost(frame.place, failed, "object", keys, frame.parent):
             now = frame._replace(failed=failed, owners=part.owners)
             return self._state(Colon(part.place, self._opened(ObjectFrame(now, keys))))
@@ -557,7 +567,7 @@ class Automaton:
         part = frame.place.at_index(opened.length, frame.failed)
         failed = frame.failed | part.failed
         length = min(opened.length + 1, frame.place.watched_items + 1)
-        if not self._is_lost(frame.place, failed, "array", frozenset(), frame.parent):
+        if not self._is_lost(frame.place, failed, "array", self.no_keys, frame.parent):
             now = frame._replace(failed=failed, owners=part.owners, counted=part.counted)
             return part.place, self._opened(opened._replace(frame=now, length=length))
         if not self._forgives:

@@ -15,6 +15,8 @@ from midfill.engine.schema.rest import Rest
 from midfill.engine.schema.style import style_of
 
 MOST_CONTINUATIONS = 64
+MOST_READ = 2_000_000
+"""Bytes of the suffix that searches may read, in all: each asks where the hole may end, and may read it anew."""
 OPENING_COST = 48
 """A guess at what another container costs, with the comma and the key before it."""
 SPACE = b" \t\r\n"
@@ -45,6 +47,7 @@ class Gap:
         self._stacks = {TOP: 0}
         self._outside, self._inside = Rest(self._suffix, is_string=False), Rest(self._suffix, is_string=True)
         self._likely = self._inside if self._inside.is_whole and not self._outside.is_whole else self._outside
+        self._unread = MOST_READ
         self._exits: dict[int, bool] = {}
         self._ends: dict[tuple[bool, int, int], bool] = {}
         self._completions: dict[int, bytes | None] = {}
@@ -54,7 +57,8 @@ class Gap:
             self.holds = "grammar"
             self.start = automaton.run_forgiving(automaton.start, before)
         while self.start != DEAD and self.completion(self.start) is None and self.holds != "near":
-            self.holds = "grammar" if self.holds == "all" else "near"
+            self.holds = "grammar" if self.holds == "all" and self._unread > 0 else "near"
+            self._unread = max(self._unread, MOST_READ // 4)
             self._exits.clear()
             self._completions.clear()
 
@@ -76,6 +80,7 @@ class Gap:
         is_near = self.automaton.run(state, self._nearest()) != DEAD
         if self.holds == "near" or not is_near:
             return is_near
+        self._unread -= len(self._suffix)
         return self.automaton.accepts(self.automaton.run_forgiving(state, self._suffix))
 
     def _nearest(self) -> bytes:
@@ -106,6 +111,7 @@ class Gap:
             if state == DEAD or (is_inside, number, state) in self._ends:
                 break
             path.append((is_inside, number, state))
+            self._unread -= len(piece)
             state = self.automaton.run(state, piece)
         ends = self._ends.get((is_inside, len(path), state))
         ends = state != DEAD and self.automaton.accepts(state) if ends is None else ends
@@ -146,7 +152,7 @@ class Gap:
         waiting = [(0, next(order), 0, start, Move(b"", 0))]
         came: dict[int, tuple[int, bytes]] = {}
         done: set[int] = {DEAD}
-        while waiting and len(done) <= effort:
+        while waiting and len(done) <= effort and self._unread > 0:
             _, _, spent, before, move = heapq.heappop(waiting)
             state = self.automaton.run(before, move.text)
             if state in done:

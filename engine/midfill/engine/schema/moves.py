@@ -112,7 +112,7 @@ def _after(
 
 def missing_keys(opened: ObjectFrame, later: frozenset[str]) -> tuple[str, ...]:
     """Keys that an open object needs, has not, and does not get `later` in the document."""
-    keys = opened.keys | (later - {""})
+    keys = opened.keys.with_all(later - {""})
     return opened.frame.place.needs(opened.frame.failed, keys, are_whole=not opened.frame.owners)
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from midfill.engine.schema.compile import Reader
+from midfill.engine.schema.keys import Keys
 from midfill.engine.schema.nodes import KINDS, Kind, Node, run
 from midfill.engine.schema.number_rules import NumberChecker
 from midfill.engine.schema.text_rules import TextChecker
 
-Keys = frozenset[str]
 MOST_PARTS = 200
 """No value needs more keys and items, as far as anyone looks for one."""
 
@@ -50,6 +50,8 @@ class Places:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self._places: dict[tuple[int, ...], Place] = {}
+        self.no_keys = Keys()
+        """The empty set of the family to which the keys of all objects belong."""
         self.anything = self.of(())
         """The place where every value is right."""
         self.root = self.of([reader.root])
@@ -139,10 +141,11 @@ class Place:
 
     # What is true.
 
-    def hopes(self, failed: int, kind: Kind | None = None, keys: Keys = frozenset()) -> int:
+    def hopes(self, failed: int, kind: Kind | None = None, keys: Keys | None = None) -> int:
         """The nodes that may be true of a value of which those of the mask `failed` are false."""
         if self.is_plain:
             return ~failed
+        keys = self._places.no_keys if keys is None else keys
         key = (failed, kind, keys)
         if key not in self._hopes:
             self._hopes[key] = self._hope(failed, kind, keys)
@@ -175,10 +178,11 @@ class Place:
             return False
         return all(bit & hopeful for key, bit in form.dependent if key in keys)
 
-    def truths(self, failed: int, kind: Kind, keys: Keys = frozenset()) -> int:
+    def truths(self, failed: int, kind: Kind, keys: Keys | None = None) -> int:
         """The nodes that are true of a whole value of which those of the mask `failed` are false by themselves."""
         if self.is_plain:
             return ~failed
+        keys = self._places.no_keys if keys is None else keys
         true = 0
         for index, form in enumerate(self._forms):
             if not failed >> index & 1 and _is(form, true, kind, keys):
@@ -332,7 +336,7 @@ class Place:
         branch = otherwise
         if hopes & test:
             asked = self.nodes[test.bit_length() - 1]
-            branch = then if keys.issuperset((*asked.properties, *asked.required)) else None
+            branch = then if all(key in keys for key in (*asked.properties, *asked.required)) else None
         return branch.bit_length() - 1 if branch else None
 
     def least_parts(self) -> int:
@@ -346,7 +350,7 @@ class Place:
     def _least_of(self, kind: Kind) -> int:
         failed = self.wrong[kind]
         if kind == "object":
-            return sum(self.parts_at(key, failed) for key in self.needs(failed, frozenset())[:MOST_PARTS])
+            return sum(self.parts_at(key, failed) for key in self.needs(failed, self._places.no_keys)[:MOST_PARTS])
         if kind == "array":
             count = self.needed_items(failed)
             return min(count, MOST_PARTS) * self.parts_at(0, failed) if count else 0

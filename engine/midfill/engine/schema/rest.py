@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string that does not end is one token, or a search would begin anew at each quote within it.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+("|\\?\Z)|[\[\]{}]', re.DOTALL)
 _IS_KEY = re.compile(rb"\s*:")
-_STRING_END = re.compile(rb'\A(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING_END = re.compile(rb'\A(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
 class Rest:
@@ -18,12 +19,11 @@ class Rest:
         self.pieces: list[bytes] = []
         """The text, cut behind each bracket that closes a container which was open before it."""
         self._keys: list[frozenset[str]] = []
+        self.is_whole = True
+        """Whether all its strings end; otherwise it is not to be read so, but for comments."""
         self.containers = b""
         """The brackets that close containers which were open before it, the outermost's first."""
         self._cut(text, is_string)
-        outside = _STRING_END.sub(b"", text, count=1) if is_string else text
-        self.is_whole = b'"' not in _TOKEN.sub(b"", outside) and (not is_string or len(outside) < len(text))
-        """Whether all its strings end; otherwise it is not to be read so, but for comments."""
 
     @property
     def depth(self) -> int:
@@ -45,6 +45,7 @@ class Rest:
         depth, keys, closers = 0, set[str](), bytearray()
         if ended and _IS_KEY.match(text, place):
             keys.add("")  # the end of a key: which one, the hole decides
+        self.is_whole = not is_string or ended is not None
         while (token := _TOKEN.search(text, place)) is not None:
             place = token.end()
             if token[0] in (b"{", b"["):
@@ -56,6 +57,8 @@ class Rest:
                     self.pieces.append(text[start:place])
                     self._keys.append(frozenset(keys))
                     start, depth, keys = place, 0, set()
+            elif token[1] != b'"':
+                self.is_whole = False
             elif depth == 0 and _IS_KEY.match(text, place):
                 keys.add(_decoded(token[0]))
         if start < len(text):
