@@ -120,6 +120,8 @@ def test_the_cache_gives_back_what_it_was_given(tmp_path: Path) -> None:
     assert cached is not None
     assert cached.body == BODY
     assert cached.age_s < 60
+    assert cache.has("https://example.com/a")
+    assert not cache.has("https://example.com/b")
     assert cache.read("https://example.com/b") is None
 
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from tests.server.engine_here import until
+from tests.server.engine_here import PATIENCE_S, until
 from tests.server.web_here import WebHere, web_here
 
 from midfill.server.ignored import Ignored
@@ -15,6 +17,8 @@ from midfill.server.schema_texts import (
     AT_ONCE_BYTES,
     FETCHED_FRESH_S,
     FRESH_S,
+    MAX_SCHEMAS,
+    NUM_WORKERS,
     RETRY_S,
     Missing,
     SchemaText,
@@ -66,6 +70,10 @@ class Here:
 
     def pass_s(self, seconds: float) -> None:
         self.clock.now_s += seconds
+
+
+def own_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "midfill schema"]
 
 
 async def test_a_file_is_there_at_once(root: Path) -> None:
@@ -153,6 +161,49 @@ async def test_nothing_is_fetched_where_that_is_not_allowed(root: Path, web: Web
     assert isinstance(found, Missing)
     assert found.is_forbidden
     assert web.asked == []
+
+
+async def test_where_fetching_is_not_allowed_no_thread_is_started(root: Path) -> None:
+    found = Here(root).texts.look_up("https://example.com/a.json")
+    assert isinstance(found, Missing)
+    assert found.is_forbidden
+
+
+async def test_many_are_fetched_by_few_threads_which_end(root: Path, web: WebHere) -> None:
+    await until(lambda: not own_threads())  # of the tests before
+    here = Here(root, may_fetch=True)
+    go_on, urls = threading.Event(), [web.url(f"/{number}.json") for number in range(40)]
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        go_on.wait(PATIENCE_S)
+        request.send_error(404)
+
+    web.pages = {f"/{number}.json": answer for number in range(40)}
+    for url in [*urls, *urls]:
+        assert here.texts.look_up(url) is None
+    assert 0 < len(own_threads()) <= NUM_WORKERS
+    go_on.set()
+    await until(lambda: all(isinstance(here.texts.look_up(url), Missing) for url in urls))
+    await until(lambda: not own_threads())
+    assert sorted(web.asked) == sorted(f"/{number}.json" for number in range(40))
+
+
+async def test_what_is_being_fetched_is_not_forgotten_for_others(root: Path, web: WebHere) -> None:
+    here = Here(root, may_fetch=True)
+    go_on = threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        go_on.wait(PATIENCE_S)
+        request.send_error(404)
+
+    web.pages["/a.json"] = answer
+    assert here.texts.look_up(web.url("/a.json")) is None
+    for number in range(2 * MAX_SCHEMAS):
+        here.texts.look_up(f"vscode://a/{number}.json")
+    assert here.texts.look_up(web.url("/a.json")) is None
+    go_on.set()
+    await here.found(web.url("/a.json"))
+    assert web.asked == ["/a.json"]
 
 
 async def test_what_is_fetched_is_kept_for_all_that_come_later(root: Path, web: WebHere) -> None:

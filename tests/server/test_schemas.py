@@ -15,7 +15,7 @@ from midfill.server.ignored import Ignored
 from midfill.server.schema_catalogue import known_schema
 from midfill.server.schema_download import SchemaCache
 from midfill.server.schema_texts import FRESH_S, SchemaTexts
-from midfill.server.schemas import Schemas
+from midfill.server.schemas import MAX_OTHERS, Schemas
 from midfill.server.settings import SchemaRule
 
 TYPE = {"type": "object"}
@@ -206,3 +206,10 @@ async def test_a_circle_of_schemas_ends_and_a_crowd_is_cut_off(tmp_path: Path) -
     schema = here.ask('{"$schema": "0.json"}')
     assert schema is not None
     assert len(schema.others) == 64
+
+
+async def test_of_a_crowd_that_is_missing_few_are_looked_for(tmp_path: Path, web: WebHere) -> None:
+    here = Here(tmp_path, fetch=True)
+    here.write("a.json", {"anyOf": [{"$ref": web.url(f"/{number}.json")} for number in range(200)]})
+    await until(lambda: here.ask('{"$schema": "a.json"}'))
+    assert len(web.asked) == MAX_OTHERS

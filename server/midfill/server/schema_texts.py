@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -73,12 +74,14 @@ class SchemaTexts:
     ) -> None:
         self._ignored, self.cache, self._may_fetch, self._clock = ignored, cache, may_fetch, clock
         self._entries: dict[str, _Entry] = {}
-        self._workers = threading.BoundedSemaphore(NUM_WORKERS)
+        self._workers = _Workers()
 
     def look_up(self, uri: str) -> Found | None:
         """What is known now; None while it is being found out. A changed file's old text stands until it is read."""
         if len(self._entries) >= MAX_SCHEMAS and uri not in self._entries:
-            self._entries.clear()
+            self._entries = {name: entry for name, entry in self._entries.items() if entry.is_busy}
+            if len(self._entries) >= MAX_SCHEMAS:
+                return None
         entry = self._entries.setdefault(uri, _Entry())
         now = self._clock()
         if not entry.is_busy and (entry.found is None or now >= entry.look_again_at):
@@ -86,6 +89,8 @@ class SchemaTexts:
             scheme = urlsplit(uri).scheme
             if scheme == "file":
                 self._look_at_file(uri, entry)
+            elif scheme in ("http", "https") and not self._may_fetch and not self.cache.has(uri):
+                entry.found = Missing(f"{uri}: wanted leave to fetch it", is_forbidden=True)
             elif scheme in ("http", "https"):
                 self._in_background(entry, lambda: self._fetched(uri), fresh_s=FETCHED_FRESH_S)
             else:
@@ -147,7 +152,6 @@ class SchemaTexts:
             log.info("a schema is not kept: %s", error)
 
     def _in_background(self, entry: _Entry, find: Callable[[], Found], fresh_s: float) -> None:
-        """In a thread that does not keep the process from ending, as those of an executor would."""
         loop = asyncio.get_running_loop()
         entry.is_busy = True
 
@@ -156,12 +160,48 @@ class SchemaTexts:
             entry.look_again_at = self._clock() + (min(RETRY_S, fresh_s) if isinstance(found, Missing) else fresh_s)
 
         def work() -> None:
-            with self._workers:
+            found: Found = Missing("a schema was not read, by a fault of ours")
+            try:
                 found = find()
-            with suppress(RuntimeError):  # the loop is closed: the server ends
-                loop.call_soon_threadsafe(take, found)
+            finally:  # or it would be busy for ever
+                with suppress(RuntimeError):  # the loop is closed: the server ends
+                    loop.call_soon_threadsafe(take, found)
 
-        threading.Thread(target=work, name="midfill schema", daemon=True).start()
+        self._workers.do(work)
+
+
+class _Workers:
+    """At most NUM_WORKERS threads, while there is work. Unlike an executor's they let the process end."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._num_running = 0
+        self._lock = threading.Lock()
+
+    def do(self, work: Callable[[], None]) -> None:
+        self._waiting.append(work)
+        self._start()
+
+    def _start(self) -> None:
+        with self._lock:
+            if not self._waiting or self._num_running >= NUM_WORKERS:
+                return
+            self._num_running += 1
+        threading.Thread(target=self._run, name="midfill schema", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            while (work := self._next()) is not None:
+                work()
+        finally:
+            with self._lock:
+                self._num_running -= 1
+            self._start()  # for what came after the last look
+
+    def _next(self) -> Callable[[], None] | None:
+        with suppress(IndexError):
+            return self._waiting.popleft()
+        return None
 
 
 def _from_file(path: Path, uri: str) -> Found:

@@ -23,6 +23,7 @@ from midfill.server.settings import SchemaRule
 log = logging.getLogger(__name__)
 
 MAX_OTHERS = 64
+"""So many that a schema refers to are looked for, found or not."""
 MAX_REFUSED = 16
 METASCHEMAS = frozenset(
     [f"http://json-schema.org/draft-0{number}/schema" for number in (4, 6, 7)]
@@ -148,7 +149,7 @@ class Schemas:
         """By URI. None while some are being found; those that are missing are left out."""
         others: dict[str, SchemaText] = {}
         waiting, seen, num_chars, is_whole = [*root.references], set[str](), len(root.text), True
-        while waiting and len(others) < MAX_OTHERS:
+        while waiting and len(seen) < MAX_OTHERS:
             reference = waiting.pop(0)
             if reference.uri in seen or reference.uri in METASCHEMAS:
                 continue
