@@ -13,7 +13,7 @@ from referencing.jsonschema import lookup_recursive_ref
 
 from midfill.engine.errors import InputError
 from midfill.engine.schema.drafts import DEFAULT, URIS, draft_of, specification
-from midfill.engine.schema.keywords import KEYWORDS
+from midfill.engine.schema.keywords import KEYWORDS, PASSED_OVER
 from midfill.engine.schema.nodes import KINDS, Kind, Node
 from midfill.engine.schema.number_rules import NumberRule
 from midfill.engine.schema.pattern import Pattern, compile_pattern
@@ -59,10 +59,7 @@ class Reader:
         if key not in self._nodes:
             node = self._nodes[key] = Node(len(self._nodes))
             node.never = schema is False
-            node.asserts = schema is False or (
-                isinstance(schema, dict)
-                and any(KEYWORDS.get(each, "unknown") in ("automaton", "end") for each in schema)
-            )
+            node.asserts = schema is False or _asserts(schema, draft)
             if isinstance(schema, dict):
                 self._kept.append(schema)  # its id stays its own as long as it lives
                 self._unread[node.number] = (schema, resolver, draft)
@@ -80,8 +77,10 @@ class _Keywords:
     """Reads the keywords of one schema into its node."""
 
     def __init__(self, reader: Reader, node: Node, schema: dict[str, Any], resolver: Any, draft: SchemaDraft) -> None:
-        self.reader, self.node, self.schema, self.resolver = reader, node, schema, resolver
+        self.reader, self.node, self.resolver = reader, node, resolver
         self.draft: SchemaDraft = draft_of(schema) or draft
+        passed_over = schema.keys() & PASSED_OVER[self.draft]
+        self.schema = {key: schema[key] for key in schema if key not in passed_over} if passed_over else schema
 
     def read(self) -> None:
         if "$ref" in self.schema and self.draft in IGNORES_BESIDE_REF:
@@ -175,7 +174,7 @@ class _Keywords:
     def _enumerated(self) -> None:
         """`const` is an `enum` of one. Where both stand, `const` is a schema of its own, in the same place."""
         values = self._get("enum", "an array", list)
-        if "const" in self.schema and self.draft != "draft4":
+        if "const" in self.schema:
             if values is not None:
                 self.node.all_of.append(self._sub({"const": self.schema["const"]}))
             else:
@@ -251,17 +250,14 @@ class _Keywords:
     def _array(self) -> None:
         node = self.node
         items = self.schema.get("items")
-        if self.draft == "draft2020-12":
-            node.first_items, node.items = self._nodes("prefixItems"), self._node("items")
-        elif isinstance(items, list):
+        if isinstance(items, list) and self.draft != "draft2020-12":
             node.first_items, node.items = self._nodes("items"), self._node("additionalItems")
         else:
-            node.items = self._node("items")
+            node.first_items, node.items = self._nodes("prefixItems"), self._node("items")
         node.unevaluated_items = self._node("unevaluatedItems")
-        node.contains = None if self.draft == "draft4" else self._node("contains")
-        if self.draft in ("draft2019-09", "draft2020-12"):
-            least = self._count("minContains")
-            node.least_contains, node.most_contains = 1 if least is None else least, self._count("maxContains")
+        least, node.most_contains = self._count("minContains"), self._count("maxContains")
+        node.least_contains = 1 if least is None else least
+        node.contains = self._node("contains")
         node.least_items, node.most_items = self._count("minItems") or 0, self._count("maxItems")
         if self.schema.get("uniqueItems") is True:
             node.left.add("uniqueItems")
@@ -273,8 +269,15 @@ class _Keywords:
         node.one_of += [group for group in [self._nodes("oneOf")] if group]
         if "not" in self.schema:
             node.none_of.append(self._sub(self.schema["not"]))
-        if "if" in self.schema and self.draft not in ("draft4", "draft6"):
+        if "if" in self.schema:
             node.condition = (self._sub(self.schema["if"]), self._node("then"), self._node("else"))
+
+
+def _asserts(schema: Any, draft: SchemaDraft) -> bool:
+    if not isinstance(schema, dict):
+        return False
+    named = schema.keys() - PASSED_OVER[draft_of(schema) or draft]
+    return any(KEYWORDS.get(each, "unknown") in ("automaton", "end") for each in named)
 
 
 def _kind(value: Any) -> Kind:

@@ -1,11 +1,14 @@
 """How each keyword of JSON Schema is held to: drafts 4 to 2020-12."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from midfill.engine.wire import SchemaDraft
 
 Handling = Literal["automaton", "end", "annotation", "unknown"]
-"""`automaton`: a fill that breaks it is never written. `end`: the gate refuses the fill that broke it. `annotation`:
-it forbids nothing. `unknown`: of no draft, so it forbids nothing either.
+"""`automaton`: a fill that breaks it is not written, unless what the keyword holds is beyond the automaton (a pattern
+with lookaround, a reference that leads nowhere): that, and `end`, the gate refuses when the fill is whole.
+`annotation`: it forbids nothing. `unknown`: of no draft, so it forbids nothing either.
 """
 
 _AUTOMATON = """
@@ -35,6 +38,24 @@ KEYWORDS: dict[str, Handling] = {
     **dict.fromkeys(_END.split(), "end"),
     **dict.fromkeys(_ANNOTATION.split(), "annotation"),
 }
+
+_SINCE_2019 = "unevaluatedItems unevaluatedProperties dependentRequired dependentSchemas minContains maxContains"
+_LATER: dict[SchemaDraft, frozenset[str]] = {
+    "draft6": frozenset(("const", "contains", "propertyNames")),
+    "draft7": frozenset(("if", "then", "else")),
+    "draft2019-09": frozenset((*_SINCE_2019.split(), "$recursiveRef")),
+    "draft2020-12": frozenset(("prefixItems", "$dynamicRef")),
+}
+_ORDER: tuple[SchemaDraft, ...] = get_args(SchemaDraft)
+
+PASSED_OVER: dict[SchemaDraft, frozenset[str]] = {
+    draft: frozenset[str]().union(*(_LATER[later] for later in _ORDER[place + 1 :]))
+    for place, draft in enumerate(_ORDER)
+}
+"""Keywords that came later than a draft, or went before it: they forbid nothing there. `dependencies` never went: the
+validator holds to it in all drafts.
+"""
+PASSED_OVER["draft2020-12"] |= {"$recursiveRef", "additionalItems"}
 
 _ONE_SCHEMA = """
     items additionalItems additionalProperties propertyNames contains contentSchema not if then else

@@ -1,0 +1,51 @@
+"""Schemas as nodes: each draft's own keywords, read when they are needed."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.engine.schema.probe import accepts_document
+
+from midfill.engine.schema.drafts import URIS
+from midfill.engine.schema.gate import Gate
+from midfill.engine.wire import Schema, SchemaDraft
+
+BROKEN: dict[str, tuple[dict[str, Any], Any]] = {
+    "unevaluatedProperties": ({"unevaluatedProperties": False}, {"a": 1}),
+    "unevaluatedItems": ({"unevaluatedItems": False}, [1]),
+    "dependentRequired": ({"dependentRequired": {"a": ["b"]}}, {"a": 1}),
+    "dependentSchemas": ({"dependentSchemas": {"a": False}}, {"a": 1}),
+    "dependencies, names": ({"dependencies": {"a": ["b"]}}, {"a": 1}),
+    "dependencies, schema": ({"dependencies": {"a": {"maxProperties": 0}}}, {"a": 1}),
+    "$dynamicRef": ({"$dynamicRef": "#/definitions/s", "definitions": {"s": {"type": "string"}}}, 1),
+    "$recursiveRef": ({"type": "object", "additionalProperties": {"$recursiveRef": "#"}}, {"a": 1}),
+    "propertyNames": ({"propertyNames": {"maxLength": 0}}, {"a": 1}),
+    "contains": ({"contains": {"type": "string"}}, [1]),
+    "const": ({"const": 1}, 2),
+    "const beside enum": ({"const": 1, "enum": [1, 2]}, 2),
+    "const, an array": ({"const": [1]}, [2]),
+    "if": ({"if": {"type": "integer"}, "then": {"minimum": 5}}, 1),
+    "else": ({"if": {"type": "string"}, "else": {"minimum": 5}}, 1),
+    "prefixItems": ({"prefixItems": [{"type": "string"}]}, [1]),
+    "prefixItems and items": ({"prefixItems": [{}], "items": {"type": "string"}}, [1, "a"]),
+    "additionalItems alone": ({"additionalItems": {"type": "string"}}, [1]),
+    "minContains": ({"contains": {"type": "integer"}, "minContains": 2}, [1]),
+    "minContains of none": ({"contains": {"type": "integer"}, "minContains": 0}, []),
+    "maxContains": ({"contains": {"type": "integer"}, "maxContains": 1}, [1, 1]),
+    "beside $ref": ({"$ref": "#/definitions/s", "minimum": 5, "definitions": {"s": {"type": "integer"}}}, 1),
+    "not a keyword that came later": ({"not": {"const": 1}}, 2),
+}
+
+
+@pytest.mark.parametrize("draft", URIS)
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_keyword_is_held_to_in_the_drafts_where_the_validator_holds_to_it(name: str, draft: SchemaDraft):
+    contents, document = BROKEN[name]
+    schema, text = Schema(text=json.dumps(contents), draft=draft), json.dumps(document)
+    assert accepts_document(schema, text) == Gate(schema).is_valid(text)
+
+
+def test_the_validator_passes_over_what_came_later_than_its_draft():
+    contents, document = BROKEN["dependentRequired"]
+    verdicts = [Gate(Schema(text=json.dumps(contents), draft=draft)).is_valid(json.dumps(document)) for draft in URIS]
+    assert verdicts == [True, True, True, False, False]
