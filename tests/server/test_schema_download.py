@@ -1,5 +1,7 @@
 """`midfill.server.schema_download`: against a web server on loopback."""
 
+import http.client
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -45,7 +47,16 @@ def test_a_circle_of_redirections_ends(web: WebHere) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/hostname", "ftp://127.0.0.1/a", "data:,{}", "a.json", "http://[", "http://127.0.0.1:1/a"]
+    "url",
+    [
+        "file:///etc/hostname",
+        "ftp://127.0.0.1/a",
+        "data:,{}",
+        "a.json",
+        "http://[",
+        "http://127.0.0.1:1/a",
+        "http://127.0.0.1/é",
+    ],
 )
 def test_what_cannot_be_fetched_is_told_with_its_url(url: str) -> None:
     with pytest.raises(SchemaError) as told:
@@ -109,6 +120,16 @@ def test_one_that_never_begins_is_cut_off(web: WebHere) -> None:
             download(web.url("/a.json"), timeout_s=0.2)
     finally:
         is_over.set()
+
+
+def test_a_connection_that_breaks_is_told_however_it_does(web: WebHere, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(answer: http.client.HTTPResponse, size: int) -> bytes:
+        raise ssl.SSLError("bad record")
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", fail)
+    web.pages["/a.json"] = BODY
+    with pytest.raises(SchemaError, match="bad record"):
+        download(web.url("/a.json"))
 
 
 def test_the_cache_gives_back_what_it_was_given(tmp_path: Path) -> None:

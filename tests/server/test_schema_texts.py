@@ -1,5 +1,6 @@
 """`midfill.server.schema_texts`: files that change, and a web server on loopback."""
 
+import http.client
 import json
 import os
 import threading
@@ -264,3 +265,24 @@ async def test_the_web_has_no_say_about_files() -> None:
     found = read_schema(body, "https://example.com/a.json")
     assert isinstance(found, SchemaText)
     assert [reference.uri for reference in found.references] == ["https://example.com/b.json"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_fault_while_fetching_leaves_nothing_waiting(
+    root: Path, web: WebHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(answer: http.client.HTTPResponse, size: int) -> bytes:
+        raise MemoryError
+
+    here = Here(root, may_fetch=True)
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", fail)
+    web.pages = {f"/{number}.json": BODY for number in range(2 * NUM_WORKERS)}
+    urls = [web.url(path) for path in web.pages]
+    assert {here.texts.look_up(url) for url in urls} == {None}
+    await until(lambda: all(isinstance(here.texts.look_up(url), Missing) for url in urls))
+    await until(lambda: not own_threads())
+
+
+async def test_a_name_that_is_no_text_is_missing(root: Path) -> None:
+    for may_fetch in (False, True):
+        assert isinstance(await Here(root, may_fetch=may_fetch).found("http://127.0.0.1:1/\ud800"), Missing)

@@ -80,7 +80,7 @@ class SchemaCache:
         return True
 
     def _file(self, url: str) -> Path:
-        return self.folder / f"{hashlib.sha256(url.encode()).hexdigest()}.json"
+        return self.folder / f"{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()}.json"
 
 
 def download(url: str, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEOUT_S) -> bytes:
@@ -97,7 +97,7 @@ def download(url: str, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEOUT_S)
         request = urllib.request.Request(safe_address(url), headers=headers)
         with _opener(url).open(request, timeout=min(timeout_s, STEP_TIMEOUT_S)) as answer:
             return _read(answer, url, max_bytes, end)
-    except (URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and those of TLS are OSErrors
         reason = error.reason if isinstance(error, URLError) else error
         raise SchemaError(url, "a schema", reason) from None
 
