@@ -81,3 +81,7 @@ def test_a_deep_schema_is_read_to_the_end() -> None:
 @given(JSON)
 def test_any_json_is_read(schema: Any) -> None:
     assert all(":" in uri for uri in uris(schema))
+
+
+def test_what_cannot_be_read_is_no_reference() -> None:
+    assert uris({"$id": "http://[", "$ref": "http://[x/a"}) == []

@@ -213,3 +213,21 @@ async def test_of_a_crowd_that_is_missing_few_are_looked_for(tmp_path: Path, web
     here.write("a.json", {"anyOf": [{"$ref": web.url(f"/{number}.json")} for number in range(200)]})
     await until(lambda: here.ask('{"$schema": "a.json"}'))
     assert len(web.asked) == MAX_OTHERS
+
+
+@pytest.mark.parametrize("url", ["http://[x/s.json", "a\0b.json", "\ud800.json", "file://[/a", "http://a:b/c", "~\0/a"])
+async def test_a_rule_that_names_nothing_is_told_and_left_out(tmp_path: Path, url: str) -> None:
+    here = Here(tmp_path, rule("a.json", url=url), rule("a.json", schema=dict(TYPE)), fetch=True)
+    await until(lambda: here.ask("{}"))
+    assert here.told
+    assert all(message.startswith("schemas: ") for message in here.told)
+
+
+async def test_two_schemas_in_the_settings_do_not_take_turns(tmp_path: Path) -> None:
+    here = Here(tmp_path, rule("a.json", schema={"const": 1}), rule("b.json", schema={"const": 2}))
+    a, b = here.ask("{}", "a.json"), here.ask("{}", "b.json")
+    assert a is not None
+    assert b is not None
+    assert a.uri != b.uri
+    assert here.ask("{}", "a.json") is a
+    assert here.ask("{}", "b.json") is b

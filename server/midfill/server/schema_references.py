@@ -71,6 +71,8 @@ def _base(members: dict[str, object], base: str) -> str:
 def _resolved(base: str, reference: str) -> str:
     """Without its fragment; empty where it cannot be read."""
     try:
-        return urldefrag(urljoin(base, reference)).url
+        uri = urldefrag(urljoin(base, reference)).url
+        urlsplit(uri)  # without a base, urljoin does not look
+        return uri
     except ValueError:  # of a bracket where an address is expected
         return ""

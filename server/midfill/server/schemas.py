@@ -57,6 +57,7 @@ class Schemas:
         inform: Callable[[str], None],
     ) -> None:
         self._roots, self._rules, self._texts, self._tell, self._inform = roots, rules, texts, tell, inform
+        self._inlines: dict[str, Found] = {}
         self._assembled: dict[str, _Assembled] = {}
         self._refused: deque[Schema] = deque(maxlen=MAX_REFUSED)
 
@@ -91,9 +92,9 @@ class Schemas:
             else:
                 yield _Candidate(uri, self._texts.look_up(uri))
         name = path or Path(unquote(urlsplit(document.uri).path))
-        for rule in self._rules:
+        for number, rule in enumerate(self._rules):
             if fits(rule.file_match, name, self._roots):
-                yield self._ruled(rule, path)
+                yield self._ruled(number, rule, path)
         if (uri := known_schema(name)) is not None:
             yield _Candidate(uri, self._texts.look_up(uri))
 
@@ -108,17 +109,24 @@ class Schemas:
             return None
         return uri if urlsplit(uri).scheme else None
 
-    def _ruled(self, rule: SchemaRule, path: Path | None) -> _Candidate:
+    def _ruled(self, number: int, rule: SchemaRule, path: Path | None) -> _Candidate:
         """What a rule of the settings names; a path is one in the document's root."""
         roots = [root for root in self._roots if path is not None and path.is_relative_to(root)] or self._roots
-        base = (Path(*roots[:1]).absolute() / "settings.json").as_uri()
+        folder = Path(*roots[:1]).absolute()
         if rule.schema is not None:
-            return _Candidate(base, read_schema(msgspec.json.encode(rule.schema), base), is_set=True)
-        if urlsplit(rule.url).scheme in ("file", "http", "https"):
-            uri = rule.url
-        else:
-            uri = (Path(*roots[:1]).absolute() / _expanded(rule.url)).as_uri()
+            return self._inline(rule.schema, (folder / f"settings-schemas-{number}.json").as_uri())
+        try:
+            is_address = urlsplit(rule.url).scheme in ("file", "http", "https")
+            uri = rule.url if is_address else (folder / _expanded(rule.url)).as_uri()
+        except ValueError as error:  # of a bracket where an address is expected, and of what no path holds
+            return _Candidate(rule.url, Missing(f"{rule.url}: wanted a path or an address, got {error}"), is_set=True)
         return _Candidate(uri, self._texts.look_up(uri), is_set=True)
+
+    def _inline(self, schema: dict[str, object] | bool, uri: str) -> _Candidate:
+        """One that the settings hold: no other has its URI, which stands for a file in the root."""
+        if uri not in self._inlines:
+            self._inlines[uri] = read_schema(msgspec.json.encode(schema), uri)
+        return _Candidate(uri, self._inlines[uri], is_set=True)
 
     def _note(self, candidate: _Candidate, document: Document) -> None:
         """Says why a schema is not used: of one that the settings name each time anew, of fetching once for ever."""
