@@ -66,7 +66,25 @@ def test_any_pattern_is_read(pattern: str) -> None:
     assert fits([pattern], ROOT / "a" / "a.a", [ROOT]) in (True, False)
 
 
-@pytest.mark.parametrize("pattern", ["{a,b}" * 40, "*a" * 60, "{" * 5000, "**/" * 500])
+def test_alternatives_are_tried_in_any_number_of_braces() -> None:
+    assert fits(["{a}" * 300], ROOT / ("a" * 300), [ROOT])
+    assert fits(["{a,{b,c}}.json"], ROOT / "c.json", [ROOT])
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{a,b}" * 40,
+        "{a}" * 1200,
+        "{a}" * 340,
+        "{" * 500 + "}" * 500,
+        "{" + "," * 1000 + "}" * 9,
+        "*a" * 60,
+        "{" * 5000,
+        "**/" * 340,
+        "**/" * 500,
+    ],
+)
 def test_hostile_patterns_take_no_time(pattern: str) -> None:
     started = time.perf_counter()
     fits([pattern], ROOT / ("a" * 200), [ROOT])

@@ -10,6 +10,8 @@ from midfill.server.gitignore import Rule, parse_rules
 
 MAX_ALTERNATIVES = 64
 """Of one pattern's braces; more are not looked at."""
+MAX_PATTERN_CHARS = 1024
+"""A longer pattern matches nothing."""
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
@@ -32,15 +34,20 @@ def fits(patterns: Sequence[str], path: Path, roots: Sequence[Path]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _rules(pattern: str) -> Sequence[Rule]:
+    if not 0 < len(pattern) <= MAX_PATTERN_CHARS:
+        return ()
     rooted = pattern if pattern.startswith("/") else f"**/{pattern}"
-    return parse_rules(islice(_alternatives(rooted), MAX_ALTERNATIVES), "fileMatch") if pattern else ()
+    return parse_rules(islice(_alternatives(rooted), MAX_ALTERNATIVES), "fileMatch")
 
 
 def _alternatives(pattern: str) -> Iterator[str]:
-    """The pattern once for each way through its braces."""
-    found = _BRACES.search(pattern)
-    if found is None:
-        yield pattern
-        return
-    for part in found[1].split(","):
-        yield from _alternatives(pattern[: found.start()] + part + pattern[found.end() :])
+    """The pattern once for each way through its braces, in order."""
+    waiting = [pattern]
+    while waiting:
+        pattern = waiting.pop()
+        found = _BRACES.search(pattern)
+        if found is None:
+            yield pattern
+            continue
+        parts = found[1].split(",", MAX_ALTERNATIVES)[:MAX_ALTERNATIVES]
+        waiting += [pattern[: found.start()] + part + pattern[found.end() :] for part in reversed(parts)]
