@@ -15,7 +15,7 @@ from midfill.server.ignored import Ignored
 from midfill.server.schema_catalogue import known_schema
 from midfill.server.schema_download import SchemaCache
 from midfill.server.schema_texts import FRESH_S, SchemaTexts
-from midfill.server.schemas import MAX_OTHERS, Schemas
+from midfill.server.schemas import MAX_OTHERS, Schemas, Sought
 from midfill.server.settings import SchemaRule
 
 TYPE = {"type": "object"}
@@ -49,6 +49,9 @@ class Here:
         return path.as_uri()
 
     def ask(self, text: str, name: str = "a.json", language: str = "json") -> Schema | None:
+        return self.seek(text, name, language).schema
+
+    def seek(self, text: str, name: str = "a.json", language: str = "json") -> Sought:
         """The schema for a document with this text, whose cursor is where `|` stands, or at its start."""
         before, _, after = text.partition("|")
         cursor = len(before) if after else 0
@@ -109,7 +112,7 @@ async def test_other_languages_have_none(tmp_path: Path) -> None:
 async def test_a_document_in_no_file_is_matched_by_its_name(tmp_path: Path) -> None:
     here = Here(tmp_path, rule("package.json", schema=dict(TYPE)))
     document = Document("untitled:package.json", "json", 1, '{"$schema": "./relative.json"}', "utf-16")
-    assert here.schemas.schema_for(document, None, Place(0, 0)) is not None
+    assert here.schemas.schema_for(document, None, Place(0, 0)).schema is not None
 
 
 async def test_schemas_that_are_referred_to_come_along(tmp_path: Path) -> None:
@@ -184,10 +187,11 @@ async def test_all_of_it_is_fetched_before_it_is_used(tmp_path: Path, web: WebHe
     here = Here(tmp_path, fetch=True)
     web.pages = {"/a.json": b'{"$ref": "b.json"}', "/b.json": b'{"$ref": "c.json"}', "/c.json": b"true"}
     text = f'{{"$schema": "{web.url("/a.json")}#"}}'
-    seen = [here.ask(text)]
-    await until(lambda: seen.append(here.ask(text)) or seen[-1])
-    assert seen[:-1] == [None] * (len(seen) - 1)
-    schema = seen[-1]
+    seen = [here.seek(text)]
+    await until(lambda: seen.append(here.seek(text)) or seen[-1].schema)
+    assert set(seen[:-1]) == {Sought(None, is_being_found=True)}
+    assert not seen[-1].is_being_found
+    schema = seen[-1].schema
     assert schema is not None
     assert schema.others == ((web.url("/b.json"), '{"$ref": "c.json"}'), (web.url("/c.json"), "true"))
     assert web.asked == ["/a.json", "/b.json", "/c.json"]
@@ -231,3 +235,13 @@ async def test_two_schemas_in_the_settings_do_not_take_turns(tmp_path: Path) -> 
     assert a.uri != b.uri
     assert here.ask("{}", "a.json") is a
     assert here.ask("{}", "b.json") is b
+
+
+async def test_what_is_not_to_be_had_is_not_sought_any_more(tmp_path: Path, web: WebHere) -> None:
+    here = Here(tmp_path, fetch=True)
+    text = f'{{"$schema": "{web.url("/a.json")}"}}'
+    assert here.seek(text).is_being_found
+    await until(lambda: not here.seek(text).is_being_found)
+    assert here.seek(text) == Sought(None)
+    assert Here(tmp_path).seek(text) == Sought(None)
+    assert here.seek('{"$schema": "missing.json"}') == here.seek("{}") == Sought(None)

@@ -6,7 +6,7 @@ The engine is a scripted one, which says of each fill what the script says: whet
 from pathlib import Path
 
 import pytest
-from tests.server.engine_here import EngineHere, cursor, edit, engine_here, text_of
+from tests.server.engine_here import EngineHere, cursor, edit, engine_here, text_of, until
 
 from midfill.engine.errors import RequestFailed
 from midfill.engine.scripted import Rule
@@ -14,6 +14,7 @@ from midfill.engine.wire import Schema
 from midfill.server.checked import MAX_CHECKED_BYTES
 from midfill.server.document import PREFIX_CHARS, SUFFIX_CHARS, Document, Place
 from midfill.server.offers import Gap
+from midfill.server.schema_texts import AT_ONCE_BYTES
 from midfill.server.session import Session
 from midfill.server.settings import SchemaRule, Settings
 
@@ -134,6 +135,21 @@ async def test_another_schema_is_another_question() -> None:
         here.shared.use(Settings(debounce_ms=0, speculate=False))
         assert text_of(await session.suggest(cursor(0, 6), automatic=True)) == "1"
         assert [request.schema is None for request in here.filler.requests] == [False, True]
+
+
+async def test_while_the_schema_is_read_nothing_is_shown_unasked(tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    file.write_bytes(b'{"type": "object"}' + b" " * AT_ONCE_BYTES)
+    rules = [SchemaRule(file_match=["a.json"], url=str(file))]
+    async with engine_here(VALUE, settings=Settings(debounce_ms=0, speculate=False, schemas=rules)) as here:
+        session = opened(here, '{"a": }')
+        assert await session.suggest(cursor(0, 6), automatic=True) is None
+        assert here.filler.requests == []
+        schemas = here.shared.schemas
+        await until(lambda: schemas.schema_for(session.document, session.path, Place(0, 6)).schema)
+        assert text_of(await session.suggest(cursor(0, 6), automatic=True)) == "1"
+        (request,) = here.filler.requests
+        assert request.schema is not None
 
 
 async def test_a_schema_that_the_engine_cannot_use_is_told_once_and_then_left_out() -> None:

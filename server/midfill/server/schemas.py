@@ -39,6 +39,15 @@ class _Candidate(NamedTuple):
     """Whether the settings name it."""
 
 
+class Sought(NamedTuple):
+    """What is known of the schema that a document has to meet."""
+
+    schema: Schema | None
+    """None if it has none, or none that is there."""
+    is_being_found: bool = False
+    """Whether it is still read or fetched: there may be one, and what is filled by then may not meet it."""
+
+
 class _Assembled(NamedTuple):
     parts: list[SchemaText]
     schema: Schema
@@ -61,12 +70,12 @@ class Schemas:
         self._assembled: dict[str, _Assembled] = {}
         self._refused: deque[Schema] = deque(maxlen=MAX_REFUSED)
 
-    def schema_for(self, document: Document, path: Path | None, cursor: Place) -> Schema | None:
-        """The schema, the same object as long as nothing changes; None while there is none, or not all of it yet."""
+    def schema_for(self, document: Document, path: Path | None, cursor: Place) -> Sought:
+        """The schema, the same object as long as nothing changes; none before all of it is there."""
         if document.language not in JSON_LANGUAGES:
-            return None
-        schema = self._found(document, path, cursor)
-        return None if schema in self._refused else schema
+            return Sought(None)
+        sought = self._sought(document, path, cursor)
+        return Sought(None) if sought.schema in self._refused else sought
 
     def note_failure(self, schema: Schema, error: RequestFailed) -> None:
         """Where the engine cannot use a schema, documents are filled as if there were none, and it is told why."""
@@ -75,14 +84,15 @@ class Schemas:
             self._refused.append(schema)
             self._tell(f"{error}; files are filled without it")
 
-    def _found(self, document: Document, path: Path | None, cursor: Place) -> Schema | None:
+    def _sought(self, document: Document, path: Path | None, cursor: Place) -> Sought:
         for candidate in self._candidates(document, path, cursor):
             if isinstance(candidate.found, SchemaText):
-                return self._assemble(candidate.uri, candidate.found)
+                schema = self._assemble(candidate.uri, candidate.found)
+                return Sought(schema, is_being_found=schema is None)
             if candidate.found is None:
-                return None
+                return Sought(None, is_being_found=True)
             self._note(candidate, document)
-        return None
+        return Sought(None)
 
     def _candidates(self, document: Document, path: Path | None, cursor: Place) -> Iterator[_Candidate]:
         """The first that is there counts."""

@@ -22,6 +22,7 @@ from midfill.server.json_text import JSON_LANGUAGES
 from midfill.server.offers import Gap, Offer, goes_along, goes_on
 from midfill.server.quiet import Rhythm, reason_for_quiet
 from midfill.server.reuse import SITUATION_CHARS, Situation, typed_since
+from midfill.server.schemas import Sought
 from midfill.server.secret_files import secret_pattern
 from midfill.server.settings import Settings
 from midfill.server.shared import Shared
@@ -124,11 +125,14 @@ class Session:
         """The suggestion for a cursor at `gap`, if there is one. A newer call or an edit makes older ones return None.
 
         While a command waits for the engine, nothing is suggested unasked: it would take the command's place there.
+        Neither while the document's schema is being found: nothing could say whether it is met.
         """
         self._turn += 1
         if self.reason_for_silence() is not None or (automatic and self._num_spans):
             return None
-        self._follow_schema(gap.start)
+        if self._follow_schema(gap.start).is_being_found and automatic:
+            log.debug("quiet: the schema is being found")
+            return None
         situation = situation_at(self.document, gap)
         question = _Question(gap, situation, automatic, self._turn, self.num_edits)
         wants_best = not automatic and self.shared.settings.explicit_mode == "best"
@@ -160,12 +164,14 @@ class Session:
             return text
         return None if self.checked.num_replaced(text, whole_text(self.document, question.gap)) is None else text
 
-    def _follow_schema(self, cursor: Place) -> None:
+    def _follow_schema(self, cursor: Place) -> Sought:
         """Lets go of all that was found for the schema that the document had to meet before."""
-        if self.checked.follow(self.shared.schemas.schema_for(self.document, self.path, cursor)):
+        sought = self.shared.schemas.schema_for(self.document, self.path, cursor)
+        if self.checked.follow(sought.schema):
             self._end_live()
             self._nothing_at = None
             self.shared.reuse.forget(self.document.uri)
+        return sought
 
     def _is_current(self, question: _Question) -> bool:
         """Whether the answer still has its place: nothing was asked and nothing was changed since."""
