@@ -9,7 +9,8 @@ import pytest
 from tests.benchmarks.schema_sets import DEV, cut, evenly, rows, schemas
 from tests.engine.schema.probe import accepts_document, hole, shortest_fill
 
-from midfill.engine.schema.gate import Gate, parse_schema
+from midfill.engine.schema.gate import Gate
+from midfill.engine.schema.json_text import parse_schema
 from midfill.engine.schema.keywords import report
 
 needs_bench = pytest.mark.skipif(not DEV.is_dir(), reason="needs ../shared/bench, which only the workshop has")

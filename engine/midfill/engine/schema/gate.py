@@ -1,6 +1,5 @@
 """The last word on a filled document: whether it parses, and validates by a validator that shares no code with ours."""
 
-import json
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +7,7 @@ import jsonschema_rs
 
 from midfill.engine.errors import InputError
 from midfill.engine.schema.drafts import DEFAULT, draft_of
-from midfill.engine.schema.json_text import parse_json, without_comments
+from midfill.engine.schema.json_text import parse_json, parse_schema
 from midfill.engine.schema.stand_ins import StandIns
 from midfill.engine.wire import Schema, SchemaDraft
 
@@ -72,17 +71,6 @@ def build_validator(schema: Schema, formats: bool) -> tuple[Any, frozenset[str]]
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise InputError(schema.uri or "the schema", "one that a validator can use", _first_line(error)) from error
     return validator, frozenset(stand_ins.missing)
-
-
-def parse_schema(text: str) -> Any:
-    """A schema's own text, which editors let people comment. ValueError where it is no schema."""
-    try:
-        contents = json.loads(without_comments(text))
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    if not isinstance(contents, dict | bool):
-        raise ValueError(f"JSON of type {type(contents).__name__}")
-    return contents
 
 
 def _named(contents: Any) -> Any:

@@ -1,13 +1,14 @@
 """JSON as text: parsed strictly, with comments and trailing commas where the file's language has them."""
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
 COMMENTED = frozenset({"jsonc", "json5"})
 """LSP language identifiers of JSON that people comment. Of JSON5 this is all that is understood."""
 
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|//[^\n\r]*|/\*.*?\*/|/|,|[^\s"/,]+', re.DOTALL)
+_PIECE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|//[^\n\r]*|/\*.*?\*/|/|,|[^\s"/,]+', re.DOTALL)
 
 
 class RepeatedKey(ValueError):
@@ -19,6 +20,24 @@ def parse_json(text: str, language: str | None = None) -> Any:
     plain = without_comments(text) if language in COMMENTED else text
     try:
         return json.loads(plain, object_pairs_hook=_object, parse_constant=_not_a_number)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def parse_schema(text: str) -> Any:
+    """A JSON Schema's own text, which editors let people comment. ValueError where it is no schema."""
+    try:
+        contents = _schema_value(text)
+    except ValueError:  # Most have no comments, and to look for them takes longer than to read.
+        contents = _schema_value(without_comments(text))
+    if not isinstance(contents, dict | bool):
+        raise ValueError(f"JSON of type {type(contents).__name__}")
+    return contents
+
+
+def _schema_value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_not_a_number, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -52,3 +71,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _not_a_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("a number too large")
+    return number
