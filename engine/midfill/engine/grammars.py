@@ -75,7 +75,14 @@ class Hold:
 
     def is_valid(self, text: str) -> bool:
         """Whether the document with that fill is."""
-        return self.gate.is_valid(self.prefix + text + self.suffix[len(self.closing) :])
+        return self.gate.is_valid(self._filled(text))
+
+    def is_preferred(self, text: str) -> bool:
+        """Whether the document with that fill has the `format`s, too."""
+        return self.gate.prefers(self._filled(text))
+
+    def _filled(self, text: str) -> str:
+        return self.prefix + text + self.suffix[len(self.closing) :]
 
 
 class Grammars:
@@ -104,7 +111,9 @@ class Grammars:
         key = (schema, language)
         known = self._grammars.pop(key, None)
         if known is None or len(known.automaton.states) > MOST_STATES:
-            known = Grammar(load_automaton(schema, language), known.gate if known else Gate(schema, language))
+            # The gate first: it holds the schema to its draft's own schema, and so refuses most that is wrong with it.
+            gate = known.gate if known else Gate(schema, language)
+            known = Grammar(load_automaton(schema, language), gate)
         self._grammars[key] = known
         while len(self._grammars) > MOST_GRAMMARS:
             self._grammars.popitem(last=False)

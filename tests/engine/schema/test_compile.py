@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from tests.engine.schema.probe import accepts_document
+from tests.engine.schema.probe import accepts_document, hole
 
+from midfill.engine.errors import InputError
+from midfill.engine.schema.compile import Reader
 from midfill.engine.schema.drafts import URIS
 from midfill.engine.schema.gate import Gate
 from midfill.engine.wire import Schema, SchemaDraft
@@ -49,3 +51,41 @@ def test_the_validator_passes_over_what_came_later_than_its_draft():
     contents, document = BROKEN["dependentRequired"]
     verdicts = [Gate(Schema(text=json.dumps(contents), draft=draft)).is_valid(json.dumps(document)) for draft in URIS]
     assert verdicts == [True, True, True, False, False]
+
+
+WRONG = [
+    '{"dependentRequired": {"a": 5}}',
+    '{"dependentRequired": {"a": [["b"]]}}',
+    '{"dependentRequired": {"a": "bc"}}',
+    '{"dependencies": {"a": [1]}}',
+    '{"required": [["a"]]}',
+    '{"allOf": [{"dependentRequired": {"b": 5}}]}',
+    '{"additionalProperties": [], "properties": {"a": 3}}',
+    '{"minItems": "1"}',
+    '{"$ref": 3}',
+    '{"$id": "http://[x"}',
+    '{"$id": "http://example.com/", "properties": {"a": {"$id": "http://[x"}}}',
+]
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_keyword_that_holds_nonsense_is_one_clear_error(text: str):
+    with pytest.raises(InputError) as raised:
+        hole(Schema(text=text, uri="file:///a.json", draft="draft2019-09"))
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize("text", [each for each in WRONG if "$id" not in each])
+def test_nonsense_that_is_found_while_a_document_is_written_is_left_to_the_gate(text: str):
+    inner = json.dumps({"properties": {"b": json.loads(text)}, "items": {"type": "integer"}})
+    schema = Schema(text=inner, draft="draft2019-09")
+    assert accepts_document(schema, '{"b": {"b": [1, "a"]}}')
+    assert not accepts_document(schema, '["a"]')
+
+
+def test_the_keyword_that_was_left_is_named():
+    reader = Reader({"properties": {"b": {"dependentRequired": {"b": 5}, "maxItems": 1}}}, draft="draft2020-12")
+    inner = reader.opened(reader.opened(reader.root).properties["b"])
+    assert inner.left == {"dependentRequired"}
+    assert inner.most_items == 1
+    assert isinstance(reader.fault, InputError)

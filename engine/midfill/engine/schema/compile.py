@@ -25,7 +25,7 @@ IGNORES_BESIDE_REF: tuple[SchemaDraft, ...] = ("draft4", "draft6", "draft7")
 
 
 class Reader:
-    """Makes the nodes of one schema. Raises `InputError` where that cannot be one.
+    """Makes the nodes of one schema. Raises `InputError` where that cannot be one; of its keywords see `fault`.
 
     `others` are the schemas, by URI, that it may refer to; nothing is ever fetched. A reference that leads nowhere
     accepts everything, and is in the `left` of its node.
@@ -34,6 +34,8 @@ class Reader:
     def __init__(
         self, schema: Any, uri: str = "", others: Mapping[str, Any] | None = None, draft: SchemaDraft | None = None
     ) -> None:
+        self.fault: InputError | None = None
+        """The first thing found wrong in what was read so far. The keyword it is in is left to the gate."""
         self._default: SchemaDraft = draft or DEFAULT
         self._nodes: dict[object, Node] = {}
         self._kept: list[Any] = []
@@ -66,7 +68,7 @@ class Reader:
         return self._nodes[key]
 
     def opened(self, node: Node) -> Node:
-        """The same node, its keywords read."""
+        """The same node, its keywords read. Never fails: documents are being written when most nodes are opened."""
         unread = self._unread.pop(node.number, None)
         if unread is not None:
             _Keywords(self, node, *unread).read()
@@ -79,27 +81,38 @@ class _Keywords:
     def __init__(self, reader: Reader, node: Node, schema: dict[str, Any], resolver: Any, draft: SchemaDraft) -> None:
         self.reader, self.node, self.resolver = reader, node, resolver
         self.draft: SchemaDraft = draft_of(schema) or draft
+        self.current = ""
+        """The keyword that is read now."""
         passed_over = schema.keys() & PASSED_OVER[self.draft]
         self.schema = {key: schema[key] for key in schema if key not in passed_over} if passed_over else schema
 
     def read(self) -> None:
         if "$ref" in self.schema and self.draft in IGNORES_BESIDE_REF:
-            self._reference("$ref", self.resolver.lookup)
+            self._attempt(self._references)
             return
-        self._references()
-        self._type()
-        self._suggested()
-        self._enumerated()
-        self._text()
-        self._numbers()
-        self._object()
-        self._array()
-        self._in_place()
+        for group in (self._references, self._type, self._suggested, self._enumerated, self._text, self._numbers):
+            self._attempt(group)
+        for group in (self._object, self._array, self._in_place):
+            self._attempt(group)
+
+    def _attempt(self, group: Callable[[], None]) -> None:
+        """Reads some keywords, up to the first that is wrong: what is additional, say, depends on those before it."""
+        try:
+            group()
+        except InputError as error:
+            self._leave(error)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            self._leave(InputError(f"schema, {self.current}", "what can be read", str(error)[:200]))
+
+    def _leave(self, fault: InputError) -> None:
+        self.node.left.add(self.current)
+        self.reader.fault = self.reader.fault or fault
 
     # What a keyword holds, checked.
 
     def _get(self, keyword: str, wanted: str, *types: type) -> Any:
         """The value of `keyword`, None if it is not there. Raises `InputError`."""
+        self.current = keyword
         value = self.schema.get(keyword)
         is_odd_bool = isinstance(value, bool) and bool not in types
         if value is not None and (not isinstance(value, types) or is_odd_bool):
@@ -123,6 +136,7 @@ class _Keywords:
         return self.reader.node(schema, resolver, self.draft)
 
     def _node(self, keyword: str) -> Node | None:
+        self.current = keyword
         return self._sub(self.schema[keyword]) if keyword in self.schema else None
 
     def _nodes(self, keyword: str) -> tuple[Node, ...]:
@@ -130,6 +144,11 @@ class _Keywords:
 
     def _named(self, keyword: str) -> Iterator[tuple[str, Any]]:
         yield from (self._get(keyword, "an object", dict) or {}).items()
+
+    def _names(self, keyword: str, names: Any) -> tuple[str, ...]:
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"schema, {keyword}", "an array of names", type(names).__name__)
+        return tuple(names)
 
     def _pattern(self, keyword: str, source: str) -> Pattern | None:
         try:
@@ -182,9 +201,9 @@ class _Keywords:
         if values is None:
             return
         node = self.node
+        node.composites = tuple(self._sub(_equal_to(value)) for value in values if isinstance(value, dict | list))
         node.choices = values
         node.constants = frozenset(value for value in values if value is None or isinstance(value, bool))
-        node.composites = tuple(self._sub(_equal_to(value)) for value in values if isinstance(value, dict | list))
         node.kinds &= frozenset(_kind(value) for value in values)
         numbers = frozenset(Decimal(str(value)) for value in values if _kind(value) == "number")
         node.numbers = (node.numbers or NumberRule())._replace(literals=numbers)
@@ -235,15 +254,15 @@ class _Keywords:
             node.unevaluated = self._node("unevaluatedProperties")
         node.names = self._node("propertyNames")
         required = self._get("required", "an array of names", list, bool)
-        node.required = tuple(name for name in required if isinstance(name, str)) if isinstance(required, list) else ()
+        node.required = self._names("required", required) if isinstance(required, list) else ()
         node.least_properties, node.most_properties = self._count("minProperties") or 0, self._count("maxProperties")
         for name, names in self._named("dependentRequired"):
-            node.dependent[name] = tuple(names)
+            node.dependent[name] = self._names("dependentRequired", names)
         for name, schema in self._named("dependentSchemas"):
             node.dependent_schemas[name] = self._sub(schema)
         for name, either in self._named("dependencies"):
             if isinstance(either, list):
-                node.dependent[name] = tuple(either)
+                node.dependent[name] = self._names("dependencies", either)
             else:
                 node.dependent_schemas[name] = self._sub(either)
 
@@ -267,10 +286,11 @@ class _Keywords:
         node.all_of += self._nodes("allOf")
         node.any_of += [group for group in [self._nodes("anyOf")] if group]
         node.one_of += [group for group in [self._nodes("oneOf")] if group]
-        if "not" in self.schema:
-            node.none_of.append(self._sub(self.schema["not"]))
-        if "if" in self.schema:
-            node.condition = (self._sub(self.schema["if"]), self._node("then"), self._node("else"))
+        refused, condition = self._node("not"), self._node("if")
+        if refused is not None:
+            node.none_of.append(refused)
+        if condition is not None:
+            node.condition = (condition, self._node("then"), self._node("else"))
 
 
 def _asserts(schema: Any, draft: SchemaDraft) -> bool:

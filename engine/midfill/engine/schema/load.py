@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from midfill.engine.errors import InputError
 from midfill.engine.schema.automaton import Automaton
 from midfill.engine.schema.compile import Reader
-from midfill.engine.schema.json_text import COMMENTED
+from midfill.engine.schema.json_text import COMMENTED, parse_schema
 from midfill.engine.schema.place import Places
 from midfill.engine.wire import Schema
 
@@ -20,9 +19,14 @@ def load_automaton(schema: Schema | None, language: str | None = None) -> Automa
     """The automaton of documents that meet `schema`; without one, of all JSON. Raises `InputError`."""
     try:
         reader = _read(schema) if schema is not None else Reader(True)
-        return Automaton(Places(reader), has_comments=language in COMMENTED)
+        automaton = Automaton(Places(reader), has_comments=language in COMMENTED)
     except RecursionError:
         raise InputError("schema", "one that is not nested so deeply", "more levels than can be read") from None
+    except (ValueError, TypeError, ArithmeticError) as error:  # such as a URI that is none
+        raise InputError("schema", "one that can be read", str(error)[:200]) from error
+    if reader.fault is not None:
+        raise reader.fault
+    return automaton
 
 
 def _read(schema: Schema) -> Reader:
@@ -35,6 +39,6 @@ def _read(schema: Schema) -> Reader:
 
 def _parse(text: str, name: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_schema(text)
     except ValueError as error:
         raise InputError(name, "a JSON Schema", error) from None
