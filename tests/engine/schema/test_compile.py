@@ -89,3 +89,31 @@ def test_the_keyword_that_was_left_is_named():
     assert inner.left == {"dependentRequired"}
     assert inner.most_items == 1
     assert isinstance(reader.fault, InputError)
+
+
+def test_a_dynamic_reference_in_another_schema_leads_where_the_way_there_says():
+    """One list, of what the schema says that refers to it: of texts on one way and of numbers on the other."""
+    listed = {
+        "$id": "http://example.com/list",
+        "type": "array",
+        "items": {"$dynamicRef": "#item"},
+        "$defs": {"any": {"$dynamicAnchor": "item"}},
+    }
+
+    def of(kind: str) -> dict[str, Any]:
+        item = {"$dynamicAnchor": "item", "type": kind}
+        return {"$id": f"http://example.com/{kind}", "$ref": "list", "$defs": {"item": item}}
+
+    others = tuple((each["$id"], json.dumps(each)) for each in (listed, of("string"), of("integer")))
+    contents = {"properties": {"a": {"$ref": "http://example.com/string"}, "b": {"$ref": "http://example.com/integer"}}}
+    schema = Schema(text=json.dumps(contents), others=others, draft="draft2020-12")
+    for document, valid in [('{"a": ["x"], "b": [1]}', True), ('{"a": [1]}', False), ('{"a": [], "b": ["x"]}', False)]:
+        assert accepts_document(schema, document) == Gate(schema).is_valid(document) == valid
+
+
+@pytest.mark.parametrize("draft", ["draft2019-09", "draft2020-12"])
+def test_a_schema_of_schemas_is_held_to_whole(draft: SchemaDraft):
+    contents = {"properties": {"a": {"$ref": f"{URIS[draft]}"}, "b": {"$ref": f"{URIS[draft]}"}}}
+    schema = Schema(text=json.dumps(contents), draft=draft)
+    for document in ('{"a": {"items": {"type": "integer"}}}', '{"b": {"items": {"type": 3}}}', '{"a": {"not": 3}}'):
+        assert accepts_document(schema, document) == Gate(schema).is_valid(document)

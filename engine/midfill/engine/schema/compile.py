@@ -44,7 +44,7 @@ class Reader:
         root = self._resource(schema)
         # Anchors, and schemas with an id inside others, are found by walking all: once here rather than at each use.
         registry = REGISTRY.with_resources([*resources.items(), (uri, root)]).crawl()
-        self.is_dynamic = "$dynamicRef" in str(schema) or "$recursiveRef" in str(schema)
+        self.is_dynamic = any(map(_refers_dynamically, [schema, *(others or {}).values()]))
         self.root = self.node(schema, registry.resolver(uri).in_subresource(root), draft_of(schema) or self._default)
 
     def _resource(self, schema: Any) -> referencing.Resource[Any]:
@@ -291,6 +291,24 @@ class _Keywords:
             node.none_of.append(refused)
         if condition is not None:
             node.condition = (condition, self._node("then"), self._node("else"))
+
+
+def _refers_dynamically(contents: Any) -> bool:
+    """Whether what a reference in it leads to may depend on the way there. A reference may lead anywhere in it."""
+    waiting = [contents]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if "$dynamicRef" in value or "$recursiveRef" in value or _is_of_meta_schema(value.get("$ref")):
+                return True
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
+
+
+def _is_of_meta_schema(reference: Any) -> bool:
+    return isinstance(reference, str) and reference.startswith("https://json-schema.org/draft/20")
 
 
 def _asserts(schema: Any, draft: SchemaDraft) -> bool:
