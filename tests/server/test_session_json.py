@@ -19,6 +19,7 @@ from midfill.server.session import Session
 from midfill.server.settings import SchemaRule, Settings
 
 VALUE = Rule(after='"a": ', text="1", valid=True)
+UNCHECKED = Rule(after='"a": ', text="12")
 OBJECT = Rule(text='{"a": 1}', valid=True)
 LINES = Rule(after='"a": ', text="[\n    1\n  ]", valid=True)
 TYPE: dict[str, object] = {"type": "object"}
@@ -117,6 +118,20 @@ async def test_a_change_far_away_makes_what_was_proposed_unknown() -> None:
         assert text_of(await session.suggest(cursor(1, 6), automatic=True)) == "1"
         assert len(here.filler.requests) == 2
         assert text_of(await session.suggest(cursor(1, 6), automatic=True)) == "1"
+        assert len(here.filler.requests) == 2
+
+
+@pytest.mark.parametrize("language", ["json", "jsonc"])
+async def test_what_was_not_checked_is_not_recalled_once_a_far_error_is_mended(language: str) -> None:
+    async with engine_here(UNCHECKED, settings=settings()) as here:
+        session = opened(here, "[{]," + " " * 5000 + '\n{"a": }]', language=language)
+        for _ in range(2):
+            assert text_of(await session.suggest(cursor(1, 6), automatic=True)) == "12"
+        edit(session, (1, 6), (1, 6), "1")
+        assert text_of(await session.suggest(cursor(1, 7), automatic=True)) == "2"
+        assert len(here.filler.requests) == 1
+        edit(session, (0, 2), (0, 2), "}")
+        await session.suggest(cursor(1, 7), automatic=True)
         assert len(here.filler.requests) == 2
 
 

@@ -20,7 +20,7 @@ _CLOSERS = re.compile(r"[\]}\"]{0,8}")
 
 
 class Checked:
-    """The whole texts, as digests, that accepting a fill makes of the document, and the schema that they meet."""
+    """The whole texts, as digests, that accepting a fill makes of the document, and the schema behind them."""
 
     def __init__(self) -> None:
         self.schema: Schema | None = None

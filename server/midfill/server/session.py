@@ -158,9 +158,12 @@ class Session:
         return ghost(text, around, may_split=may_split)
 
     def _recall(self, question: _Question) -> str | None:
-        """What was proposed here. Where fills are checked, no change farther away may have made it wrong."""
+        """What was proposed here. In JSON no change farther away may have made it wrong.
+
+        Not even where nothing was checked: in a text that was broken elsewhere that says nothing of one that is mended.
+        """
         text = self.shared.reuse.recall(self.document.uri, question.situation)
-        if text is None or not self.checked.is_in_force:
+        if text is None or not self._is_json:
             return text
         return None if self.checked.num_replaced(text, whole_text(self.document, question.gap)) is None else text
 
