@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from tests.server.engine_here import PATIENCE_S, until
@@ -24,6 +24,7 @@ from midfill.server.schema_texts import (
     Missing,
     SchemaText,
     SchemaTexts,
+    is_elsewhere,
     read_schema,
 )
 
@@ -145,14 +146,25 @@ async def test_what_is_no_schema_is_told(root: Path, body: bytes) -> None:
 async def test_what_is_no_file_of_this_machine_is_told(root: Path) -> None:
     here = Here(root)
     os.mkfifo(root / "pipe.json")
+    here.write("a.json", BODY)
     for uri in (
         root.as_uri(),
         (root / "pipe.json").as_uri(),
         "file://host/a.json",
         "vscode://a/b.json",
         "file:///a%00b",
+        f"file:///{root}/a.json",
+        f"file:///%2F{str(root)[1:]}/a.json",
     ):
         assert isinstance(here.texts.look_up(uri), Missing)
+
+
+async def test_a_path_that_names_a_machine_is_elsewhere() -> None:
+    for path in ("//host/share/a.json", r"\\host\share\a.json", r"\\?\UNC\host\share\a.json", r"\\.\pipe\a"):
+        assert is_elsewhere(PureWindowsPath(path))
+    assert is_elsewhere(PurePosixPath("//host/a.json"))
+    assert not is_elsewhere(PureWindowsPath(r"C:\work\a.json"))
+    assert not is_elsewhere(PurePosixPath("/work//a.json"))
 
 
 async def test_nothing_is_fetched_where_that_is_not_allowed(root: Path, web: WebHere) -> None:

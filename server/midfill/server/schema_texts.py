@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from stat import S_ISREG
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -118,7 +118,7 @@ class SchemaTexts:
     def _path(self, uri: str) -> Path:
         """Raises `SchemaError` for a file that stays out."""
         path = Path(to_fs_path(uri) or "") if urlsplit(uri).netloc in ("", "localhost") else None
-        if path is None or not path.is_absolute():
+        if path is None or not path.is_absolute() or is_elsewhere(path):
             raise SchemaError(uri, "a file of this machine", "another's")
         reason = self._ignored.reason(path)
         if reason is not None and (PACKAGES not in path.parts or secret_pattern(path)):
@@ -202,6 +202,11 @@ class _Workers:
         with suppress(IndexError):
             return self._waiting.popleft()
         return None
+
+
+def is_elsewhere(path: PurePath) -> bool:
+    """Whether another machine may have the file, so that looking at it tells that one who is here. Pure."""
+    return path.anchor.replace("\\", "/").startswith("//")
 
 
 def _from_file(path: Path, uri: str) -> Found:
