@@ -1,4 +1,7 @@
-"""Well-known JSON files, and where the schema of each is published: names alone. Nothing is fetched here."""
+"""Well-known JSON files, and where the schema of each is published: names alone. Nothing is fetched here.
+
+A subset of SchemaStore's catalogue, made by hand. What it lacks, the settings or the document can name.
+"""
 
 from pathlib import Path
 
