@@ -1,4 +1,5 @@
 import json
+import logging
 import socket
 import time
 from typing import Any
@@ -41,6 +42,18 @@ def test_formats_are_preferred_and_not_required():
     assert dated.is_valid('"soon"')
     assert not dated.prefers('"soon"')
     assert dated.prefers('"2024-02-29"')
+
+
+def test_what_is_not_valid_is_not_preferred_with_formats_or_without():
+    for contents in ({"type": "integer"}, {"type": "integer", "format": "date"}):
+        assert gate(contents).prefers("1")
+        assert not gate(contents).prefers('"2024-02-29"')
+
+
+def test_a_format_in_another_schema_is_preferred_too():
+    other = ("http://example.com/b.json", '{"format": "date"}')
+    assert not gate({"$ref": other[0]}, others=(other,)).prefers('"soon"')
+    assert not gate({"$ref": "#/parts/when", "parts": {"when": {"format": "date"}}}).prefers('"soon"')
 
 
 @pytest.mark.parametrize(
@@ -110,3 +123,13 @@ def test_a_pattern_that_backtracks_is_bounded_in_time():
     started = time.perf_counter()
     assert not slow.is_valid(json.dumps("a" * 60 + "b"))
     assert time.perf_counter() - started < 2
+
+
+def test_what_is_left_to_the_gate_is_logged_and_no_word_of_the_schema_is(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, logger="midfill.engine.schema.gate")
+    secret = {"x-secret": 1, "title": "secret", "$ref": "http://example.com/secret"}
+    gate({"items": {"uniqueItems": True}, "properties": {"secret": secret}})
+    (line,) = caplog.messages
+    assert line.startswith("a schema leaves to the gate: uniqueItems; of no draft: 1 keywords;")
+    assert line.endswith("not there: 1 schemas")
+    assert "secret" not in line

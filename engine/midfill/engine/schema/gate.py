@@ -1,15 +1,20 @@
 """The last word on a filled document: whether it parses, and validates by a validator that shares no code with ours."""
 
+import logging
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema_rs
 
 from midfill.engine.errors import InputError
 from midfill.engine.schema.drafts import DEFAULT, draft_of
 from midfill.engine.schema.json_text import parse_json, parse_schema
+from midfill.engine.schema.keywords import Handling, report
 from midfill.engine.schema.stand_ins import StandIns
 from midfill.engine.wire import Schema, SchemaDraft
+
+log = logging.getLogger(__name__)
 
 VALIDATORS: dict[SchemaDraft, tuple[int, type[Any]]] = {
     "draft4": (jsonschema_rs.Draft4, jsonschema_rs.Draft4Validator),
@@ -34,19 +39,27 @@ class Gate:
         """URIs of the schemas that it refers to and that are not there."""
         self._validator = None
         if schema is not None:
-            self._validator, self.missing = build_validator(schema, formats=False)
+            built = build_validator(schema, formats=False)
+            self._validator, self.missing = built.validator, built.missing
+            _log(built)
 
     def is_valid(self, text: str) -> bool:
         """Whether the document is JSON of its language, has no key twice, and validates."""
         return self._passes(self._validator, text)
 
     def prefers(self, text: str) -> bool:
-        """Whether it also has the `format`s that the schema names, which no document must have."""
+        """Whether it is valid and also has the `format`s that the schema names, which no document must have."""
         return self._passes(self._strict, text)
 
     @cached_property
     def _strict(self) -> Any:
-        return None if self.schema is None else build_validator(self.schema, formats=True)[0]
+        """The same validator where no format is named: another takes as long to build, and as much memory."""
+        if self.schema is None:
+            return None
+        texts = (self.schema.text, *(text for _, text in self.schema.others))
+        if not any('"format"' in text for text in texts):
+            return self._validator
+        return build_validator(self.schema, formats=True).validator
 
     def _passes(self, validator: Any, text: str) -> bool:
         try:
@@ -56,8 +69,18 @@ class Gate:
             return False
 
 
-def build_validator(schema: Schema, formats: bool) -> tuple[Any, frozenset[str]]:
-    """The validator of a schema, and what it lacks. Raises InputError for one that is no schema."""
+class Built(NamedTuple):
+    """A validator, and what there is to know of its schema."""
+
+    validator: Any
+    missing: frozenset[str]
+    """URIs of the schemas that it refers to and that are not there."""
+    keywords: Mapping[str, Handling]
+    """Those that it or its `others` use."""
+
+
+def build_validator(schema: Schema, formats: bool) -> Built:
+    """The validator of a schema. Raises InputError for one that is no schema."""
     try:
         contents = _named(parse_schema(schema.text))
         others = [(uri.removesuffix("#"), _named(parse_schema(text))) for uri, text in schema.others]
@@ -70,7 +93,22 @@ def build_validator(schema: Schema, formats: bool) -> tuple[Any, frozenset[str]]
         )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise InputError(schema.uri or "the schema", "one that a validator can use", _first_line(error)) from error
-    return validator, frozenset(stand_ins.missing)
+    keywords = report(contents)
+    for _, other in others:
+        keywords |= report(other)
+    return Built(validator, frozenset(stand_ins.missing), keywords)
+
+
+def _log(built: Built) -> None:
+    """Lists what no fill is held to while it is written. Unknown keywords and URIs are people's own text: counted."""
+    left = sorted(keyword for keyword, handling in built.keywords.items() if handling == "end")
+    unknown = sum(handling == "unknown" for handling in built.keywords.values())
+    log.info(
+        "a schema leaves to the gate: %s; of no draft: %d keywords; referred to and not there: %d schemas",
+        " ".join(left) or "nothing",
+        unknown,
+        len(built.missing),
+    )
 
 
 def _named(contents: Any) -> Any:
