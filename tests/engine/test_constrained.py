@@ -155,6 +155,13 @@ def test_a_document_that_is_broken_elsewhere_is_not_called_valid() -> None:
     assert not answer.shown  # random weights are not sure
 
 
+def test_a_format_is_kept_to_where_some_fill_does() -> None:
+    schema = {"properties": {"when": {"enum": ["today", "2024-02-03", "now"], "format": "date"}}}
+    answer = fill('{"when": ', "}", schema=schema)
+    assert json.loads('{"when": ' + answer.text + "}")["when"] == "2024-02-03"
+    assert fill('{"when": "t', '"}', schema=schema).text == "oday"
+
+
 def test_comments_and_trailing_commas_stand_where_the_language_has_them() -> None:
     prefix, suffix = '{\n  // of the package\n  "name": "a",\n  "version": ', ",\n}"
     answer = fill(prefix, suffix, language="jsonc")

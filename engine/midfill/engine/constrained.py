@@ -119,20 +119,26 @@ class Choice(NamedTuple):
     """Whether the document with the text is; None: it was not checked."""
 
 
+NOTHING = Choice("", 0.0, shown=False)
+
+
 def choose(found: Sequence[Candidate], hold: Hold, tokenizer: Tokenizer, min_confidence: float) -> Choice:
     """The best candidate that makes the document valid; nothing, if none does. Of a broken document, the best.
+
+    First come those that also have the `format`s that the schema names.
 
     With a schema, what is valid is worth showing. JSON alone allows any string, and errors elsewhere allow more: there
     the model must be as sure as in any text.
     """
-    for one in found:
-        text = hold.text(tokenizer.decode_bytes(one.tokens))
-        is_sure = one.confidence >= min_confidence
-        if not hold.is_whole:
-            return Choice(text, one.confidence, is_sure)
-        if hold.is_valid(text):
-            return Choice(text, one.confidence, hold.has_schema or is_sure, valid=True)
-    return Choice("", 0.0, shown=False, valid=False if hold.is_whole else None)
+    texts = [(one, hold.text(tokenizer.decode_bytes(one.tokens))) for one in found]
+    if not hold.is_whole:
+        return next((Choice(text, one.confidence, one.confidence >= min_confidence) for one, text in texts), NOTHING)
+    valid = [(one, text) for one, text in texts if hold.is_valid(text)]
+    preferred = (each for each in valid if hold.is_preferred(each[1]))
+    if not valid:
+        return NOTHING._replace(valid=False)
+    one, text = next(preferred, valid[0])
+    return Choice(text, one.confidence, hold.has_schema or one.confidence >= min_confidence, valid=True)
 
 
 def _best_paths(paths: Sequence[Path], length: int) -> list[Path]:

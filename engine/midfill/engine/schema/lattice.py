@@ -149,11 +149,12 @@ class Lattice:
 
     def _open(self, states: Indices, scores: Scores) -> None:
         """Looks at all states, the best first, and opens the best of those with a score."""
+        if self.automaton.is_known(states):
+            return
         order = np.argsort(-scores, kind="stable")
         self.automaton.look(states[order])
-        if self.automaton.openings and not self.automaton.is_opened(states).all():
-            order = order[: self._limits.opened]
-            self.automaton.open(states[order[scores[order] > -np.inf]])
+        order = order[: self._limits.opened]
+        self.automaton.open(states[order[scores[order] > -np.inf]])
 
     def _scores_of(self, position: int, tokens: Indices) -> Scores:
         return np.maximum(self._scores[position, tokens], LOWEST).astype(np.float64)

@@ -86,6 +86,11 @@ class TokenAutomaton:
                 self.openings -= 1
                 self._open(state)
 
+    def is_known(self, states: Indices) -> bool:
+        """Whether there is nothing more to find out about any of them."""
+        is_looked_at = not self.looks or bool(self._looked_at[states].all())
+        return is_looked_at and (not self.openings or bool(self._opened[states].all()))
+
     def is_opened(self, states: Indices) -> NDArray[np.bool_]:
         """Whether each was opened."""
         return self._opened[states]
