@@ -67,7 +67,7 @@ vsix:
 	npm ci --no-fund --no-audit --ignore-scripts --prefix editors/vscode
 	npm --prefix editors/vscode run package
 
-bench: .venv/.engine
+bench: .venv/.dev
 	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
 
 demo: .venv/.engine
