@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from midfill.engine.common_prefix import common_prefix
 from midfill.engine.schema.constraint import DEAD
 from midfill.engine.schema.keys import Keys
-from midfill.engine.schema.nodes import Kind
+from midfill.engine.schema.nodes import KINDS, Kind
 from midfill.engine.schema.place import Place, Places
 from midfill.engine.schema.string_bytes import read_byte
 
@@ -384,6 +384,10 @@ class Automaton:
         false = place.false_roots(place.hopes(failed, kind, keys))
         return bool(false) and self._is_doomed(parent, false)
 
+    def _can_be(self, place: Place, parent: int) -> bool:
+        """Whether there is a kind of value that may be right in a place."""
+        return not all(self._is_lost(place, place.wrong[kind], kind, self.no_keys, parent) for kind in KINDS)
+
     def _is_doomed(self, number: int, false: int) -> bool:
         """Whether the document is, when these roots of a part of that container are false."""
         path: list[tuple[int, int]] = []
@@ -537,8 +541,9 @@ class Automaton:
         failed = frame.failed | part.failed | frame.place.too_many_keys(len(opened.keys) + 1)
         keys = opened.keys.with_all([key])
         if not self._is_lost(frame.place, failed, "object", keys, frame.parent):
-            now = frame._replace(failed=failed, owners=part.owners)
-            return self._state(Colon(part.place, self._opened(ObjectFrame(now, keys))))
+            inside = self._opened(ObjectFrame(frame._replace(failed=failed, owners=part.owners), keys))
+            if self._can_be(part.place, inside):
+                return self._state(Colon(part.place, inside))
         if not self._forgives:
             return DEAD
         return self._state(Colon(self.places.anything, self._opened(ObjectFrame(frame, keys))))
@@ -569,7 +574,9 @@ class Automaton:
         length = min(opened.length + 1, frame.place.watched_items + 1)
         if not self._is_lost(frame.place, failed, "array", self.no_keys, frame.parent):
             now = frame._replace(failed=failed, owners=part.owners, counted=part.counted)
-            return part.place, self._opened(opened._replace(frame=now, length=length))
+            inside = self._opened(opened._replace(frame=now, length=length))
+            if self._can_be(part.place, inside):
+                return part.place, inside
         if not self._forgives:
             return None
         return self.places.anything, self._opened(opened._replace(length=length))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from midfill.engine.schema.automaton import TOP, ArrayFrame, Automaton, Colon, InKey, InString, ObjectFrame, Value
 from midfill.engine.schema.constraint import DEAD
-from midfill.engine.schema.moves import PART_COST, Move, missing_keys, moves
+from midfill.engine.schema.moves import PART_COST, Move, lacking_keys, missing_keys, moves
 from midfill.engine.schema.place import MOST_PARTS
 from midfill.engine.schema.rest import Rest
 from midfill.engine.schema.style import style_of
@@ -205,8 +205,10 @@ class Gap:
         if number not in self._wanted:
             opened = self.automaton.frame(number)
             if isinstance(opened, ObjectFrame):
-                missing = missing_keys(opened, self._likely.keys(depth))[:MOST_PARTS]
+                later = self._likely.keys(depth)
+                missing = missing_keys(opened, later)[:MOST_PARTS]
                 wanted = sum(opened.frame.place.parts_at(key, opened.frame.failed) for key in missing)
+                wanted = max(wanted, min(lacking_keys(opened, later), MOST_PARTS))
             else:
                 wanted = self._wanted_items(opened) if depth > self._likely.depth else 0
             self._wanted[number] = PART_COST * wanted

@@ -106,7 +106,7 @@ def _after(
     opened = automaton.frame(parent)
     closer = "}" if isinstance(opened, ObjectFrame) else "]"
     yield style.before_item(depth - 1) + closer, 1
-    wants_more = isinstance(opened, ObjectFrame) and bool(missing_keys(opened, later))
+    wants_more = isinstance(opened, ObjectFrame) and (missing_keys(opened, later) or lacking_keys(opened, later))
     yield ",", 1 if wants_more else OPTIONAL
 
 
@@ -114,6 +114,11 @@ def missing_keys(opened: ObjectFrame, later: frozenset[str]) -> tuple[str, ...]:
     """Keys that an open object needs, has not, and does not get `later` in the document."""
     keys = opened.keys.with_all(later - {""})
     return opened.frame.place.needs(opened.frame.failed, keys, are_whole=not opened.frame.owners)
+
+
+def lacking_keys(opened: ObjectFrame, later: frozenset[str]) -> int:
+    """How many more keys an open object has to have, whichever they are."""
+    return max(0, opened.frame.place.needed_keys(opened.frame.failed) - len(opened.keys.with_all(later - {""})))
 
 
 def _hopeful(place: Place, failed: int) -> Iterator[Node]:
@@ -133,11 +138,14 @@ def _keys(automaton: Automaton, at: Key, style: Style, depth: int, later: frozen
     if at.may_end:
         yield "}", OPTIONAL if missing else 1
     known = [key for key in opened.frame.place.known_keys(opened.frame.failed) if key not in opened.keys]
+    wants_more = bool(missing) or lacking_keys(opened, later) > 0
     for order, key in enumerate(dict.fromkeys([*missing, *known][:MOST_CHOICES])):
-        is_first = order == 0 and bool(missing)
+        is_first = order == 0 and wants_more and key not in later
         yield f"{space}{_spelled(key)}", 1 if is_first else OPTIONAL + PART_COST * (1 + (key in later))
-    for order, key in enumerate(dict.fromkeys(_other_keys(automaton, opened, ""))):
-        yield f"{space}{_spelled(key)}", 2 * OPTIONAL + min(order, PART_COST)
+    others = [key for key in dict.fromkeys(_other_keys(automaton, opened, "")) if key not in opened.keys]
+    for order, key in enumerate(others):
+        is_first = order == 0 and wants_more and not known
+        yield f"{space}{_spelled(key)}", 1 if is_first else 2 * OPTIONAL + min(order, PART_COST)
     yield f'{space}"', 1 if "" in later else 3 * OPTIONAL  # the empty one: a key whose end is there already
 
 

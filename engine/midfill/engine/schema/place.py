@@ -367,6 +367,12 @@ class Place:
         every = (node.least_items for index, node in self._living(failed) if hopes >> index & 1)
         return max(every, default=0)
 
+    def needed_keys(self, failed: int) -> int:
+        """How many keys an object has at least, whichever they are."""
+        hopes = self.hopes(failed, "object")
+        every = (node.least_properties for index, node in self._living(failed) if hopes >> index & 1)
+        return max(every, default=0)
+
     def may_match(self, start: str, failed: int) -> bool:
         """Whether some pattern may match a key that begins with `start`."""
         return any(run(pattern, start) for _, node in self._living(failed) for pattern, _ in node.patterns)
