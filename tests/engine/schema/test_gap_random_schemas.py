@@ -16,7 +16,7 @@ from midfill.engine.schema.gate import Gate
 from midfill.engine.schema.keywords import report
 from midfill.engine.wire import Schema
 
-HAVE_DEAD_ENDS = {"not", "oneOf", "if", "enum", "maxContains", "multipleOf", "dependentSchemas"}
+HAVE_DEAD_ENDS = {"not", "oneOf", "if", "enum", "contains", "maxContains", "multipleOf", "dependentSchemas"}
 """With these a text can be past rescue before the automaton knows."""
 MANY = settings(max_examples=150, deadline=None)
 

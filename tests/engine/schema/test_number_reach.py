@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midfill.engine.schema.number_reach import ended, reach_of, some_size
-from midfill.engine.schema.number_sizes import NumberRule, sizes_of
-from midfill.engine.schema.number_text import Number, Phase
+from midfill.engine.schema.number_sizes import NumberRule, Sizes, sizes_of
+from midfill.engine.schema.number_text import Number, Phase, read
 
 BOUNDS = st.none() | st.integers(-30, 30).map(Decimal)
 RULES = st.builds(NumberRule, st.booleans(), *[BOUNDS] * 4, st.none() | st.integers(1, 5).map(Decimal))
@@ -30,3 +30,12 @@ def test_exponent_that_is_begun_skips_powers() -> None:
     begun = reach_of(Number(Phase.EXPONENT, digits=1, exponent=2))
     assert [power for power in range(0, 300, 5) if begun.allows(power)] == [20, 25, *range(200, 300, 5)]
     assert [begun.next_power(power) for power in (0, 3, 25, 30, 9999)] == [2, 20, 25, 200, 2999]
+
+
+def test_a_negative_exponent_that_is_begun_may_end_where_it_is():
+    number = Number()
+    for byte in b"12e-1":
+        number = read(number, byte)
+        assert number is not None
+    assert some_size(reach_of(number), Sizes(low=Decimal(1))) == Decimal("1.2")
+    assert some_size(reach_of(number), Sizes(low=Decimal(2))) is None

@@ -32,7 +32,8 @@ class Reach(NamedTuple):
 
     def next_power(self, power: int) -> int:
         """The least power from this one on, or the greatest there is."""
-        return min((max(low, power) for low, high in self.powers if power <= high), default=self.powers[-1][1])
+        greatest = max(high for _, high in self.powers)
+        return min((max(low, power) for low, high in self.powers if power <= high), default=greatest)
 
 
 def reach_of(number: Number) -> Reach:

@@ -133,7 +133,7 @@ class Place:
         )
 
     def _without(self, kind: Kind) -> int:
-        return _union(1 << index for index, node in enumerate(self.nodes) if node.never or kind not in node.kinds)
+        return _union(1 << index for index, node in enumerate(self.nodes) if _refuses(node, kind))
 
     def _with(self, kind: Kind) -> int:
         """The nodes whose own keywords are true of every value of a kind that they are not false of at once."""
@@ -503,6 +503,12 @@ def _is(form: _Form, true: int, kind: Kind, keys: Keys) -> bool:
     if form.composites and kind in ("object", "array") and not form.composites & true:
         return False
     return all(bit & true for key, bit in form.dependent if key in keys)
+
+
+def _refuses(node: Node, kind: Kind) -> bool:
+    """Whether a node is false of every value of a kind."""
+    wants_what_cannot_be = node.contains is not None and node.contains.never and node.least_contains > 0
+    return node.never or kind not in node.kinds or (kind == "array" and wants_what_cannot_be)
 
 
 def _has_its_keys(node: Node, keys: Keys) -> bool:
