@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from midfill.engine.schema.number_rules import NumberRule
-
 from midfill.engine.schema.pattern import Pattern
 from midfill.engine.schema.text_rules import TextRule
 
