@@ -25,7 +25,7 @@ from midfill.server.settings import Settings
 from midfill.server.shared import Shared
 from midfill.server.statistics import Statistics, read_events
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class RecordingFiller(ScriptedFiller):
@@ -83,10 +83,10 @@ class EngineHere:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Waits for what messages over the socket bring about."""
+    """Waits for what messages over the socket, or other threads, bring about; those must not starve meanwhile."""
     async with asyncio.timeout(PATIENCE_S):
         while not condition():
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
