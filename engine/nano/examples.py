@@ -15,6 +15,8 @@ PAD, EOS, BOS = 0, 1, 2
 SUFFIX, PREFIX, END, PYTHON = 4, 5, 6, 7
 SUFFIX_HEAD = 16
 """Suffix tokens that follow the middle in the stream; the same number is scored when candidates are compared."""
+LONGEST_REST = 64
+"""Tokens behind a gap in its line that are not quoted, about as many as the engine's 200 characters are."""
 MIN_PINNED = 8
 """Canvas positions that a hole always leaves to the suffix head."""
 
@@ -61,7 +63,8 @@ class Examples:
         start, end = self._hole(position, low, high, canvas - MIN_PINNED)
         if rng.random() < 0.12:
             high = end  # the cursor stands at the end of the file
-        window = self._tokens(end, end + int(rng.integers(8, stream // 4)), high) if rng.random() < 0.75 else []
+        quoted = self._line_end(end, high)
+        window = self._tokens(quoted, quoted + int(rng.integers(8, stream // 4)), high) if rng.random() < 0.75 else []
         room = stream - 4 - len(window) - (end - start) - SUFFIX_HEAD
         first = self._window_start(start, start - room, low)
         ids = [
@@ -101,6 +104,11 @@ class Examples:
             low, high, language = self.corpus.document(position)
             if high - low >= 24 and (language == PYTHON or self.rng.random() < 0.5):
                 return position, (low, high, language)
+
+    def _line_end(self, position: int, high: int) -> int:
+        """Where the suffix window starts: the end of the gap's last line, as in `prompt.py`, unless that is far."""
+        end = min(self.corpus.newline(position), high)
+        return end if end - position < LONGEST_REST else position
 
     def _window_start(self, start: int, wanted: int, low: int) -> int:
         """Where the prefix window starts: the document's start, or the first line start within the window."""
