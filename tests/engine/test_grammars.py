@@ -69,6 +69,14 @@ def test_required_keys_are_completed_first_in_several_ways() -> None:
     assert all(held().is_valid(text) for text in texts)
 
 
+def test_a_completion_has_the_formats_that_the_schema_names() -> None:
+    dated = Schema(text='{"required": ["a"], "properties": {"a": {"type": "string", "format": "date"}}}')
+    for prefix, suffix in (("{", "}"), ('{"a": "19', '"}'), ('{"a": "19', "}")):
+        found = held(prefix, suffix, schema=dated)
+        texts = [TOKENIZER.decode(fill) for fill in found.completions(TOKENIZER, 24)]
+        assert any(map(found.is_preferred, texts))
+
+
 def test_the_closing_stands_between_fill_and_suffix() -> None:
     with_closing = held("{\n", "  }", closing="\n")
     assert with_closing.text(b'"a": 1') == '"a": 1\n'

@@ -173,3 +173,35 @@ def test_a_schema_that_refers_to_itself_judges_deep_documents():
     schema = {"type": "array", "items": {"$ref": "#"}}
     assert gap("[" * deep, "]" * deep, schema).holds == "all"
     assert gap("[" * deep + "1, ", "]" * deep, schema).holds == "grammar"
+
+
+WHEN = {"type": "object", "properties": {"when": {"type": "string", "format": "date"}}, "required": ["when"]}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "when"),
+    [
+        ("", "", "2000-01-01"),
+        ("{", "}", "2000-01-01"),
+        ('{"when": ', "}", "2000-01-01"),
+        ('{"when": "20', "}", "2000-01-01"),
+        ('{"when": "1999-1', "}", "1999-10-01"),
+        ('{"when": "so\\"on', "}", 'so"on'),
+        ('{"when": "so', 'on"}', "soon"),
+    ],
+)
+def test_what_is_completed_has_the_format_if_it_can(prefix: str, suffix: str, when: str):
+    assert completed(prefix, suffix, WHEN)["when"] == when
+
+
+def test_a_format_can_be_had_where_the_quote_is_there_already():
+    found = gap('{"when": "20', '"}', WHEN)
+    endings = [
+        text for text in found.continuations(found.start) if found.is_exit(found.automaton.run(found.start, text))
+    ]
+    assert endings[0] == b"00-01-01"
+
+
+def test_another_text_than_the_format_wants_is_accepted():
+    found = gap('{"when": ', "}", WHEN)
+    assert found.is_exit(found.automaton.run(found.start, b'"soon"'))

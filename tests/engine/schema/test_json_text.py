@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midfill.engine.schema.json_text import RepeatedKey, parse_json, without_comments
+from midfill.engine.schema.json_text import LONGEST_BEGUN, RepeatedKey, begun_string, parse_json, without_comments
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -54,3 +54,14 @@ def test_taking_comments_out_moves_nothing(text: str):
     plain = without_comments(text)
     assert len(plain) == len(text)
     assert all(new in (old, " ") for old, new in zip(text, plain, strict=True))
+
+
+@given(st.text(), st.text(max_size=3), st.booleans())
+def test_the_string_that_a_document_ends_in_is_read(text: str, before: str, ascii: bool):
+    document = json.dumps([before, text], ensure_ascii=ascii)
+    assert begun_string(document.removesuffix('"]')) == text
+
+
+@pytest.mark.parametrize("text", ["1", "", '"' + "a" * LONGEST_BEGUN, '"a\\', '"\\u00'])
+def test_no_string_or_a_long_one_or_half_an_escape_gives_none(text: str):
+    assert begun_string(text) is None

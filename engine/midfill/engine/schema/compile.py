@@ -13,6 +13,7 @@ from referencing.jsonschema import lookup_recursive_ref
 
 from midfill.engine.errors import InputError
 from midfill.engine.schema.drafts import DEFAULT, URIS, draft_of, specification
+from midfill.engine.schema.formats import FORMATS
 from midfill.engine.schema.keywords import KEYWORDS, PASSED_OVER
 from midfill.engine.schema.nodes import KINDS, Kind, Node
 from midfill.engine.schema.number_rules import NumberRule
@@ -189,6 +190,8 @@ class _Keywords:
         examples = self.schema.get("examples")
         default = [self.schema["default"]] if "default" in self.schema else []
         self.node.suggested = default + (examples if isinstance(examples, list) else [])
+        named = self.schema.get("format")
+        self.node.format = FORMATS.get(named) if isinstance(named, str) else None
 
     def _enumerated(self) -> None:
         """`const` is an `enum` of one. Where both stand, `const` is a schema of its own, in the same place."""

@@ -1,9 +1,11 @@
-"""The formats of JSON Schema that a regular expression can tell, as patterns for the whole string.
+"""The formats of JSON Schema that a regular expression can tell: a pattern for the whole string, and an example, of each.
 
 Left out: `regex`, and what no bounded automaton counts, as a host name's 253 characters. Dates know leap years.
 Sources: RFC 3339 (dates, times, durations), 5321 and 1123 (mail, hosts), 3986 and 3987 (URIs, IRIs), 4291 (IPv6),
 6570 (URI templates), 6901 (JSON pointers), 9562 (UUIDs).
 """
+
+from typing import NamedTuple
 
 _SHORT_MONTH = "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
 _LONG_MONTH = "(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -42,6 +44,7 @@ _EMAIL = rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?:{_HOSTNAME}|\[(?:{_IPV4}|IPv6
 
 _UNRESERVED = r"A-Za-z0-9\-._~"
 _BEYOND = r"\u{A0}-\u{D7FF}\u{F900}-\u{FDCF}\u{FDF0}-\u{FFEF}\u{10000}-\u{EFFFD}"
+_PRIVATE = r"\u{E000}-\u{F8FF}\u{F0000}-\u{10FFFD}"
 _SUB_DELIMITERS = "!$&'()*+,;="
 
 
@@ -71,24 +74,33 @@ def _template() -> str:
 
 _POINTER = r"(?:/(?:[^~/]|~[01])*)*"
 
-FORMATS: dict[str, str] = {
-    name: f"^(?:{pattern})$"
-    for name, pattern in {
-        "date": _DATE,
-        "time": _TIME,
-        "date-time": f"{_DATE}[Tt]{_TIME}",
-        "duration": _DURATION,
-        "email": _EMAIL,
-        "hostname": _HOSTNAME,
-        "ipv4": _IPV4,
-        "ipv6": _IPV6,
-        "uuid": "[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}",
-        "uri": _uri(_UNRESERVED, "", relative=False),
-        "uri-reference": _uri(_UNRESERVED, "", relative=True),
-        "iri": _uri(_UNRESERVED + _BEYOND, r"\u{E000}-\u{F8FF}\u{F0000}-\u{10FFFD}", relative=False),
-        "iri-reference": _uri(_UNRESERVED + _BEYOND, r"\u{E000}-\u{F8FF}\u{F0000}-\u{10FFFD}", relative=True),
-        "uri-template": _template(),
-        "json-pointer": _POINTER,
-        "relative-json-pointer": f"(?:0|[1-9][0-9]*)(?:#|{_POINTER})",
-    }.items()
+
+class Format(NamedTuple):
+    """How its strings look."""
+
+    pattern: str
+    example: str
+    """What is written where nothing better is known: one that nobody takes for meant."""
+
+
+FORMATS: dict[str, Format] = {
+    name: Format(f"^(?:{pattern})$", example)
+    for name, pattern, example in (
+        ("date", _DATE, "2000-01-01"),
+        ("time", _TIME, "00:00:00Z"),
+        ("date-time", f"{_DATE}[Tt]{_TIME}", "2000-01-01T00:00:00Z"),
+        ("duration", _DURATION, "P1D"),
+        ("email", _EMAIL, "name@example.com"),
+        ("hostname", _HOSTNAME, "example.com"),
+        ("ipv4", _IPV4, "127.0.0.1"),
+        ("ipv6", _IPV6, "::1"),
+        ("uuid", "[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}", "00000000-0000-0000-0000-000000000000"),
+        ("uri", _uri(_UNRESERVED, "", relative=False), "https://example.com"),
+        ("uri-reference", _uri(_UNRESERVED, "", relative=True), "/"),
+        ("iri", _uri(_UNRESERVED + _BEYOND, _PRIVATE, relative=False), "https://example.com"),
+        ("iri-reference", _uri(_UNRESERVED + _BEYOND, _PRIVATE, relative=True), "/"),
+        ("uri-template", _template(), "/{id}"),
+        ("json-pointer", _POINTER, "/"),
+        ("relative-json-pointer", f"(?:0|[1-9][0-9]*)(?:#|{_POINTER})", "0"),
+    )
 }

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from midfill.engine.schema.automaton import TOP, ArrayFrame, Automaton, Colon, InKey, InString, ObjectFrame, Value
 from midfill.engine.schema.constraint import DEAD
+from midfill.engine.schema.json_text import begun_string
 from midfill.engine.schema.moves import PART_COST, Move, lacking_keys, missing_keys, moves
 from midfill.engine.schema.place import MOST_PARTS
 from midfill.engine.schema.rest import Rest
@@ -52,6 +53,7 @@ class Gap:
         self._ends: dict[tuple[bool, int, int], bool] = {}
         self._completions: dict[int, bytes | None] = {}
         self.holds = "all"
+        self._begun = begun_string(prefix)
         self.start = automaton.after(before)
         if self.start == DEAD:
             self.holds = "grammar"
@@ -129,7 +131,8 @@ class Gap:
     def _moves_from(self, state: int) -> list[Move]:
         if state == DEAD:
             return []
-        found = moves(self.automaton, state, self._style, self._likely)
+        begun = self._begun if state == self.start else None
+        found = moves(self.automaton, state, self._style, self._likely, begun)
         if state != self.start or not self._is_spaced:
             return found
         stripped = [Move(move.text.lstrip(SPACE), move.cost) for move in found]  # the white space is there already

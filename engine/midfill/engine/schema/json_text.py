@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 COMMENTED = frozenset({"jsonc", "json5"})
 """LSP language identifiers of JSON that people comment. Of JSON5 this is all that is understood."""
 
+LONGEST_BEGUN = 1024
+
 _PIECE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|//[^\n\r]*|/\*.*?\*/|/|,|[^\s"/,]+', re.DOTALL)
 
 
@@ -60,6 +62,22 @@ def without_comments(text: str) -> str:
         comma = len(parts) - 1 if word == "," and after_value else -1
         after_value = word[-1] not in "[{,:"
     return "".join([*parts, text[end:]])
+
+
+def begun_string(text: str) -> str | None:
+    """What stands in the string that a document ends in, which it must; None if that is long, or ends in an escape."""
+    tail = text[-LONGEST_BEGUN:]
+    start = tail.rfind('"')
+    while start > 0 and _is_escaped(tail, start):
+        start = tail.rfind('"', 0, start)
+    try:
+        return json.loads(tail[start:] + '"') if start >= 0 else None
+    except ValueError:
+        return None
+
+
+def _is_escaped(text: str, place: int) -> bool:
+    return (place - len(text[:place].rstrip("\\"))) % 2 == 1
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

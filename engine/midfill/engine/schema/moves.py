@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -26,11 +25,10 @@ from midfill.engine.schema.automaton import (
 from midfill.engine.schema.nodes import Node, run
 from midfill.engine.schema.place import Place
 from midfill.engine.schema.rest import Rest
+from midfill.engine.schema.string_texts import formatted, names, wanted
 from midfill.engine.schema.style import Style
 
 MOST_CHOICES = 48
-MOST_ALONE = 4
-"""Schemas in one place, such as those of `anyOf`, whose texts and numbers are looked for one by one."""
 OPTIONAL = 24
 """What a key or an item that nothing asks for costs more than one that must be."""
 
@@ -46,13 +44,14 @@ class Move(NamedTuple):
     cost: int
 
 
-def moves(automaton: Automaton, state: int, style: Style, rest: Rest) -> list[Move]:
+def moves(automaton: Automaton, state: int, style: Style, rest: Rest, begun: str | None = None) -> list[Move]:
     """Texts that may lead on from `state`, no two alike; some lead nowhere.
 
-    Where the end of a text is there already, as `rest`, its beginning is one too.
+    Where the end of a text is there already, as `rest`, its beginning is one too. `begun` is the string value that the
+    state is in, as far as it goes, where that is known: the state alone does not tell whether it has a format.
     """
     found: dict[bytes, int] = {}
-    for text, cost in _moves(automaton, state, style, rest):
+    for text, cost in _moves(automaton, state, style, rest, begun):
         data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
         for beginning in (data, *_beginnings(data, rest.text)):
             found.setdefault(beginning, cost)
@@ -67,7 +66,9 @@ def _beginnings(text: bytes, suffix: bytes) -> Iterator[bytes]:
         yield from (text[:place] for place in places if suffix.startswith(text[place:]))
 
 
-def _moves(automaton: Automaton, state: int, style: Style, rest: Rest) -> Iterator[tuple[str | bytes, int]]:
+def _moves(
+    automaton: Automaton, state: int, style: Style, rest: Rest, begun: str | None
+) -> Iterator[tuple[str | bytes, int]]:
     at = automaton.states[state]
     depth = automaton.depth(state)
     match at:
@@ -84,7 +85,7 @@ def _moves(automaton: Automaton, state: int, style: Style, rest: Rest) -> Iterat
         case InKey():
             yield from _key_endings(automaton, at, rest.keys(depth))
         case InString():
-            yield from _string_endings(at)
+            yield from _string_endings(at, begun)
         case InNumber():
             yield from _number_endings(at)
             if at.parent != TOP:
@@ -156,17 +157,8 @@ def _other_keys(automaton: Automaton, opened: ObjectFrame, start: str) -> Iterat
             rest = pattern.shortest(run(pattern, start))
             yield from (start + rest + more for more in ("", "a", "1") if rest is not None)
         if node.names is not None:
-            yield from _names(automaton.places.of([node.names]), start)
+            yield from names(automaton.places.of([node.names]), start)
     yield from (start + letter for letter in "abcdefgh1")
-
-
-def _names(place: Place, start: str) -> Iterator[str]:
-    """Strings beginning with `start` that are right in a place."""
-    if place.texts is not None:
-        checked = functools.reduce(place.texts.checker.step, start, place.texts.checker.start)
-        for wanted in _wanted(place, place.wrong["string"] | place.texts.failed(checked)):
-            for ending in place.texts.checker.endings(checked, place.texts.rules(wanted)):
-                yield start + ending
 
 
 def _key_endings(automaton: Automaton, at: InKey, later: frozenset[str]) -> Iterator[tuple[str | bytes, int]]:
@@ -198,37 +190,29 @@ def _character_endings(partial: bytes) -> Iterator[tuple[bytes, int]]:
         yield (middle + b"\x80" * 3)[: length - len(partial)], 1
 
 
-def _string_endings(at: InString) -> Iterator[tuple[str | bytes, int]]:
+def _string_endings(at: InString, begun: str | None) -> Iterator[tuple[str | bytes, int]]:
     if at.partial:
         yield from _character_endings(at.partial)
         return
     texts = at.place.texts
     is_met = texts is None or not texts.unmet(at.checked)
-    yield '"', 1 if is_met else 3
+    in_format = [] if begun is None else formatted(at.place, begun)
+    yield '"', 1 if is_met and (not in_format or "" in in_format) else 3
+    # With the quote: without it many an ending leads to the same state, and so, for a search, nowhere.
+    yield from ((_spelled(ending)[1:], 1 + place) for place, ending in enumerate(in_format))
     if texts is None:
         return
-    for wanted in _wanted(at.place, at.place.wrong["string"] | texts.failed(at.checked)):
-        endings = texts.checker.endings(at.checked, texts.rules(wanted))
+    for mask in wanted(at.place, at.place.wrong["string"] | texts.failed(at.checked)):
+        endings = texts.checker.endings(at.checked, texts.rules(mask))
         for place, ending in enumerate(endings[:MOST_CHOICES]):
             yield _spelled(ending)[1:-1], 1 + min(3 * place, OPTIONAL) + PART_COST * is_met
-
-
-def _wanted(place: Place, failed: int) -> list[int]:
-    """Masks of nodes that one may try to meet together: all that are not false, then each alone with what it needs."""
-    hopes = place.hopes(failed) & ((1 << len(place.nodes)) - 1)
-    alone = [1 << index for index in range(len(place.nodes)) if hopes >> index & 1]
-    plain = 0  # nodes that every value must meet: the roots, and what those ask of it in any case
-    for bit in place.root_bits:
-        plain |= bit
-    choices = [hopes, *(plain | bit for bit in alone[:MOST_ALONE]), 0]
-    return list(dict.fromkeys(mask & hopes for mask in choices))
 
 
 def _number_endings(at: InNumber) -> Iterator[tuple[str, int]]:
     numbers = at.place.numbers
     is_met = numbers.checker.is_complete(at.checked) and not numbers.unmet(at.checked)
-    for wanted in _wanted(at.place, at.place.wrong["number"] | numbers.failed(at.checked)):
-        endings = numbers.checker.endings(at.checked, numbers.rules(wanted))
+    for mask in wanted(at.place, at.place.wrong["number"] | numbers.failed(at.checked)):
+        endings = numbers.checker.endings(at.checked, numbers.rules(mask))
         for place, ending in enumerate(endings[:MOST_CHOICES]):
             yield ending, 1 + min(3 * place, OPTIONAL) + PART_COST * is_met
 
@@ -248,12 +232,13 @@ def _values(place: Place) -> Iterator[tuple[str, int]]:
     named = [choice for node in hopeful for choice in node.choices or ()]
     for order, choice in enumerate(named[:MOST_CHOICES]):
         yield _dumped(choice), 2 + min(3 * order, OPTIONAL)
+    yield from ((_spelled(text), 2 + order) for order, text in enumerate(formatted(place, "")))
     for choice in [choice for node in hopeful for choice in node.suggested][:8]:
         yield _dumped(choice), 4
     yield from (('"', 2), ("true", 3), ("false", 4), ("null", 3), ("{", 4), ("[", 3))
     numbers = place.numbers.checker
-    for wanted in _wanted(place, place.wrong["number"]):
-        for order, ending in enumerate(numbers.endings(numbers.start, place.numbers.rules(wanted))[:4]):
+    for mask in wanted(place, place.wrong["number"]):
+        for order, ending in enumerate(numbers.endings(numbers.start, place.numbers.rules(mask))[:4]):
             yield ending, 3 + 2 * order
 
 

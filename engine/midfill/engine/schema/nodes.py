@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from midfill.engine.schema.formats import Format
 from midfill.engine.schema.number_rules import NumberRule
 from midfill.engine.schema.pattern import Pattern
 from midfill.engine.schema.text_rules import TextRule
@@ -31,6 +32,8 @@ class Node:
     composites: tuple[Node, ...] = ()
     """What `enum` leaves of objects and arrays; `kinds` tells whether there are any."""
     text: TextRule | None = None
+    format: Format | None = None
+    """Which its strings should have and need not."""
     numbers: NumberRule | None = None
 
     properties: dict[str, Node] = field(default_factory=dict[str, "Node"])

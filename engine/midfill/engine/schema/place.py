@@ -8,13 +8,15 @@ which may still be true, and, at the end, which are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
 from midfill.engine.schema.compile import Reader
 from midfill.engine.schema.keys import Keys
 from midfill.engine.schema.nodes import KINDS, Kind, Node, run
 from midfill.engine.schema.number_rules import NumberChecker
-from midfill.engine.schema.text_rules import TextChecker
+from midfill.engine.schema.pattern import compile_pattern
+from midfill.engine.schema.text_rules import TextChecker, TextRule
 
 MOST_PARTS = 200
 """No value needs more keys and items, as far as anyone looks for one."""
@@ -192,6 +194,13 @@ class Place:
     def false_roots(self, true: int) -> int:
         """Of the nodes `true`, which roots are missing: bit i for root i."""
         return _union(1 << index for index, bit in enumerate(self.root_bits) if not true & bit)
+
+    @cached_property
+    def formats(self) -> _Rules[TextChecker] | None:
+        """The rules for strings with the `format`s, which no string must have; None where none is named."""
+        if not any(node.format for node in self.nodes):
+            return None
+        return _Rules([_with_format(node) for node in self.nodes], TextChecker)
 
     # Parts of values.
 
@@ -453,6 +462,13 @@ class _Gathering:
         owners = tuple(self._owners.get(number, 0) for number in numbers)
         counted = tuple(self._counted.get(number, 0) for number in numbers) if self._counted else ()
         return Part(self.failed, places.of([self._nodes[number] for number in numbers]), owners, counted)
+
+
+def _with_format(node: Node) -> TextRule | None:
+    if node.format is None:
+        return node.text
+    rule = node.text or TextRule()
+    return rule._replace(patterns=(*rule.patterns, compile_pattern(node.format.pattern)))
 
 
 def _must_be(form: _Form, hopeful: int, sure: int, kind: Kind | None) -> bool:
