@@ -1,4 +1,4 @@
-"""The formats of JSON Schema that a regular expression can tell: a pattern for the whole string, and an example, of each.
+"""The formats of JSON Schema that a regular expression can tell: a pattern for the whole string and an example of each.
 
 Left out: `regex`, and what no bounded automaton counts, as a host name's 253 characters. Dates know leap years.
 Sources: RFC 3339 (dates, times, durations), 5321 and 1123 (mail, hosts), 3986 and 3987 (URIs, IRIs), 4291 (IPv6),
