@@ -71,7 +71,7 @@ def examine() -> Machine:
         torch=torch_version,
         triton=_version("triton"),
         cpu=measure_cpu() if torch_version else None,
-        gpus=_gpus() if torch_version else (),
+        gpus=gpus() if torch_version else (),
         embedded=_checkpoint(embedded_model()),
         pulled=tuple(filter(None, map(_checkpoint, pulled_models()))),
     )
@@ -121,7 +121,8 @@ def _matmul_gflops(dtype: "torch.dtype", size: int = 256) -> float:
     return 2 * size**3 / min(durations_s) / 1e9
 
 
-def _gpus() -> tuple[Gpu, ...]:
+def gpus() -> tuple[Gpu, ...]:
+    """The cards that torch can use, in its order. Needs torch."""
     import torch
 
     if not torch.cuda.is_available():

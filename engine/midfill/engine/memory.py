@@ -1,0 +1,81 @@
+"""Whether a model fits where models run here. Says so without torch, unless there is a card to ask about."""
+
+import shutil
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import psutil
+
+from midfill.engine.machine import Gpu, gpus
+
+if TYPE_CHECKING:
+    import torch
+
+ROOM_SHARE = 8
+MOST_ROOM_BYTES = 4 << 30
+"""A large model's room: 2 GiB are the most that KV takes, and 16 candidates of 64 positions have 1 GiB of logits,
+which a step holds more than once."""
+
+DEVICES = ("nvidia[0-9]*", "kfd", "dxg")
+"""What the drivers of cards that torch can use put into /dev: NVIDIA's, AMD's and that of Windows under Linux."""
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What Linux calls the instructions that multiply bfloat16, on x86 and on ARM."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the engine loads models: the first card, or memory where there is none. `dtype` is that of the weights."""
+
+    card: str | None
+    free_bytes: int
+    total_bytes: int
+    dtype: Literal["bfloat16", "float32"]
+
+    def weight_bytes(self, num_weights: int) -> int:
+        return num_weights * (2 if self.dtype == "bfloat16" else 4)
+
+
+def find_place() -> Place:
+    """This machine's, with what is free now. Where it has a card, that takes as long as importing torch."""
+    if cards := _cards():
+        return Place(cards[0].name, cards[0].free_bytes, cards[0].total_bytes, "bfloat16")
+    memory = psutil.virtual_memory()
+    return Place(None, memory.available, memory.total, "bfloat16" if _has_bfloat16() else "float32")
+
+
+def free_bytes(device: "torch.device") -> int:
+    """What is free now on a card, or in memory for the CPU."""
+    if device.type != "cuda":
+        return psutil.virtual_memory().available
+    import torch
+
+    return torch.cuda.mem_get_info(device)[0]
+
+
+def needed_bytes(weight_bytes: int) -> int:
+    """What a model takes while it is used: its weights, and room for KV and logits. Pure."""
+    return weight_bytes + min(weight_bytes // ROOM_SHARE, MOST_ROOM_BYTES)
+
+
+def fits(weight_bytes: int, free_bytes: int) -> bool:
+    """Whether a model of so many bytes of weights can be loaded and used there. Pure."""
+    return needed_bytes(weight_bytes) <= free_bytes
+
+
+def _cards() -> tuple[Gpu, ...]:
+    has_driver = shutil.which("nvidia-smi") or any(any(Path("/dev").glob(name)) for name in DEVICES)
+    return gpus() if has_driver and find_spec("torch") else ()
+
+
+@cache
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16, by Linux' word; elsewhere, weights are taken to need float32.
+
+    The loader measures it, but that takes torch.
+    """
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return not BFLOAT16_FLAGS.isdisjoint(flags.split())
