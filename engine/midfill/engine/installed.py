@@ -10,6 +10,12 @@ def embedded_model() -> Path:
     return Path(__file__).parent / "models" / "nano"
 
 
+def embedded_drafter() -> Path | None:
+    """The directory of the drafter that ships with that model; None where none does."""
+    directory = embedded_model() / "drafter"
+    return directory if (directory / "config.json").exists() else None
+
+
 def models_dir() -> Path:
     """Where pulled checkpoints live, each in its own directory. It may not exist yet."""
     return user_data_path("midfill", appauthor=False) / "models"
@@ -18,3 +24,8 @@ def models_dir() -> Path:
 def pulled_models() -> list[Path]:
     """The directories of the checkpoints that were pulled to the end."""
     return sorted(config.parent for config in models_dir().glob("*/config.json"))
+
+
+def half_pulled_models() -> list[Path]:
+    """The directories of those whose pull was interrupted. Running it again goes on where it stopped."""
+    return sorted(path for path in models_dir().glob("*/") if not (path / "config.json").exists())
