@@ -17,10 +17,13 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_command() -> None:
     result = run("--help")
     assert result.returncode == 0
-    assert all(f" {name} " in result.stdout for name in ("lsp", "fill", "eval", "pull", "doctor", "stats", "engine"))
+    names = ("lsp", "fill", "eval", "pull", "models", "doctor", "stats", "engine")
+    assert all(f" {name} " in result.stdout for name in names)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["nonsense"], ["pull", "a/b/c"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["nonsense"], ["pull", "a/b/c"], ["models", "remove", "x"]]
+)
 def test_neither_help_nor_a_mistake_imports_torch(arguments: list[str]) -> None:
     script = (
         "import sys; from midfill.server.cli import main; sys.argv = ['midfill', *sys.argv[1:]]\n"
@@ -36,6 +39,7 @@ def test_neither_help_nor_a_mistake_imports_torch(arguments: list[str]) -> None:
     [
         (["nonsense"], "midfill: no command 'nonsense', see midfill --help\n"),
         (["pull"], 'midfill: Command "pull" parameter REPO requires an argument.\n'),
+        (["models", "pull"], 'midfill: Command "models pull" parameter REPO requires an argument.\n'),
         (["pull", "a/b/c"], "midfill: REPO: wanted a repository as ORG/NAME, got 'a/b/c'\n"),
     ],
 )

@@ -28,6 +28,7 @@ app.command("midfill.server.commands.lsp:main", name="lsp", help="Serve the Lang
 app.command("midfill.engine.commands.fill:fill", help="Fill a gap in a file.")
 app.command("midfill.engine.commands.evaluate:evaluate", name="eval", help="Fill every record of a file.")
 app.command("midfill.engine.commands.pull:pull", help="Download a checkpoint.")
+app.command("midfill.engine.commands.models:app", name="models", help="Show, fetch or remove models.")
 app.command("midfill.engine.commands.doctor:doctor", help="Say what this machine can run and what is missing.")
 app.command("midfill.server.commands.stats:stats", help="Show or delete the local statistics.")
 engine = App(name="engine", help="Run, look at or stop the process that all editor windows share.")
