@@ -39,8 +39,8 @@ def test_neither_help_nor_a_mistake_imports_torch(arguments: list[str]) -> None:
     [
         (["nonsense"], "midfill: no command 'nonsense', see midfill --help\n"),
         (["pull"], 'midfill: Command "pull" parameter REPO requires an argument.\n'),
-        (["models", "pull"], 'midfill: Command "models pull" parameter REPO requires an argument.\n'),
         (["pull", "a/b/c"], "midfill: REPO: wanted a repository as ORG/NAME, got 'a/b/c'\n"),
+        (["models", "pull", "a/b/c"], "midfill: REPO: wanted a repository as ORG/NAME, got 'a/b/c'\n"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_exit_code_2(arguments: list[str], complaint: str) -> None:

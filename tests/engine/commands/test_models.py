@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from midfill.engine.commands.models import Line, Listing, describe, list_models
+from midfill.engine.commands.models import Line, Listing, describe, list_models, remove
+from midfill.engine.errors import InputError
 from midfill.engine.installed import embedded_model
 from midfill.engine.memory import Place
 from midfill.engine.stored_models import StoredModel
@@ -35,7 +37,8 @@ HALF = StoredModel(name="acme--half", path=Path("/m/acme--half"), is_whole=False
 
 
 @pytest.fixture
-def models_dir(tmp_path: Path) -> Path:
+def models_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     directory = tmp_path / "midfill" / "models"
     directory.mkdir(parents=True)
     return directory
@@ -48,12 +51,12 @@ def half(models_dir: Path) -> Path:
     return models_dir / "acme--half"
 
 
-def run(data: Path, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+def run(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`midfill models` where nothing but `data` holds models and no engine runs."""
     command = [Path(sys.executable).with_name("midfill"), "models", *arguments]
     places = {"XDG_DATA_HOME": str(data), "XDG_RUNTIME_DIR": str(data), "XDG_CACHE_HOME": str(data)}
     environment = {**os.environ, **places, "COLUMNS": "80"}
-    return subprocess.run(command, env=environment, input=answer, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=False)
 
 
 def on_disk(data: Path) -> dict[str, dict[str, Any]]:
@@ -133,16 +136,15 @@ def test_removing_frees_the_space_and_says_how_much(tmp_path: Path, half: Path) 
 
 
 @pytest.mark.parametrize(("answer", "is_kept"), [("y\n", False), ("n\n", True), ("\n", True)])
-def test_removing_asks(tmp_path: Path, half: Path, answer: str, is_kept: bool) -> None:
-    result = run(tmp_path, "remove", half.name, answer=answer)
-    assert result.returncode == 0
-    assert "Delete " in result.stderr
+def test_removing_asks(monkeypatch: pytest.MonkeyPatch, half: Path, answer: str, is_kept: bool) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(answer))
+    remove(half.name)
     assert half.exists() == is_kept
 
 
 def test_where_nobody_answers_nothing_is_removed(tmp_path: Path, half: Path) -> None:
     result = run(tmp_path, "remove", half.name)
-    assert result.returncode == 2
+    assert (result.returncode, result.stdout) == (2, "")
     assert "--yes" in result.stderr
     assert half.exists()
 
@@ -161,19 +163,32 @@ def test_where_nobody_answers_nothing_is_removed(tmp_path: Path, half: Path) -> 
         ("", "wanted acme--half"),
     ],
 )
-def test_only_a_pulled_model_is_removed(tmp_path: Path, half: Path, name: str, complaint: str) -> None:
-    result = run(tmp_path, "remove", name, "--yes")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("midfill: NAME: ")
-    assert complaint in result.stderr
+def test_only_a_pulled_model_is_removed(half: Path, name: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=f"NAME: .*{complaint}"):
+        remove(name, yes=True)
     assert half.exists()
 
 
-def test_of_a_linked_model_the_link_goes(tmp_path: Path, models_dir: Path) -> None:
+def test_where_nothing_was_pulled_there_is_nothing_to_remove(models_dir: Path) -> None:
+    with pytest.raises(InputError, match="wanted a model that was pulled, and there is none, got 'acme--half'"):
+        remove("acme--half", yes=True)
+
+
+def test_of_a_linked_model_the_link_goes(tmp_path: Path, models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "config.json").write_text("{}")
     (models_dir / "acme--linked").symlink_to(elsewhere)
-    assert run(tmp_path, "remove", "acme--linked", "--yes").stdout == "removed acme--linked: 0.0 MB freed\n"
+    remove("acme--linked", yes=True)
+    assert capsys.readouterr().out == "removed acme--linked: 0.0 MB freed\n"
     assert (elsewhere / "config.json").exists()
     assert not (models_dir / "acme--linked").is_symlink()
+
+
+def test_what_cannot_be_removed_is_told(monkeypatch: pytest.MonkeyPatch, half: Path) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(InputError, match="acme--half: wanted a file that may be removed, got Permission denied"):
+        remove(half.name, yes=True)
