@@ -140,8 +140,16 @@ async def test_it_stays_the_same_object_until_a_file_changes(tmp_path: Path) -> 
     assert second.others[0][1] == '{"const":1}'
 
 
-async def test_schemas_are_written_with_the_schema_of_schemas(tmp_path: Path) -> None:
-    schema = Here(tmp_path).ask('{"$schema": "http://json-schema.org/draft-07/schema#"}')
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '{"$schema": "http://json-schema.org/draft-07/schema#"}'),
+        ("a.json", '{"$schema": "https://json-schema.org/draft-07/schema"}'),
+        ("a.schema.json", "{}"),
+    ],
+)
+async def test_schemas_are_written_with_the_schema_of_schemas(tmp_path: Path, name: str, text: str) -> None:
+    schema = Here(tmp_path).ask(text, name)
     assert schema is not None
     assert schema.text == '{"$ref":"http://json-schema.org/draft-07/schema"}'
 

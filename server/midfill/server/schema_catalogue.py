@@ -1,57 +1,64 @@
 """Well-known JSON files, and where the schema of each is published: names alone. Nothing is fetched here.
 
-A subset of SchemaStore's catalogue, made by hand. What it lacks, the settings or the document can name.
+They are those of SchemaStore's catalogue, in `schema_catalogue.txt`, which is read when it is first asked for.
 """
 
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from midfill.server.file_match import fits
 
-_STORE = "https://www.schemastore.org"
-_GITHUB = "https://raw.githubusercontent.com"
-CATALOGUE: dict[str, tuple[str, ...]] = {
-    f"{_STORE}/package.json": ("package.json",),
-    f"{_STORE}/tsconfig.json": ("tsconfig.json", "tsconfig.*.json", "tsconfig-*.json"),
-    f"{_STORE}/jsconfig.json": ("jsconfig.json", "jsconfig.*.json"),
-    f"{_STORE}/babelrc.json": (".babelrc", ".babelrc.json", "babel.config.json"),
-    f"{_STORE}/eslintrc.json": (".eslintrc", ".eslintrc.json"),
-    f"{_STORE}/prettierrc.json": (".prettierrc", ".prettierrc.json"),
-    f"{_STORE}/stylelintrc.json": (".stylelintrc", ".stylelintrc.json"),
-    f"{_STORE}/jshintrc.json": (".jshintrc",),
-    f"{_STORE}/tslint.json": ("tslint.json",),
-    f"{_STORE}/swcrc.json": (".swcrc",),
-    f"{_STORE}/mocharc.json": (".mocharc.json", ".mocharc.jsonc"),
-    f"{_STORE}/commitlintrc.json": (".commitlintrc", ".commitlintrc.json"),
-    f"{_STORE}/lintstagedrc.schema.json": (".lintstagedrc", ".lintstagedrc.json"),
-    f"{_STORE}/semantic-release.json": (".releaserc", ".releaserc.json"),
-    f"{_STORE}/nodemon.json": ("nodemon.json",),
-    f"{_STORE}/lerna.json": ("lerna.json",),
-    f"{_STORE}/nest-cli.json": ("nest-cli.json",),
-    f"{_STORE}/bower.json": ("bower.json", ".bower.json"),
-    f"{_STORE}/appsettings.json": ("appsettings.json", "appsettings.*.json"),
-    f"{_STORE}/launchsettings.json": ("launchSettings.json",),
-    f"{_STORE}/global.json": ("global.json",),
-    f"{_STORE}/libman.json": ("libman.json",),
-    f"{_STORE}/avro-avsc.json": ("*.avsc",),
-    f"{_STORE}/asmdef.json": ("*.asmdef",),
-    f"{_STORE}/web-manifest-combined.json": ("*.webmanifest",),
-    f"{_GITHUB}/Kitware/CMake/master/Help/manual/presets/schema.json": ("CMakePresets.json", "CMakeUserPresets.json"),
-    f"{_GITHUB}/devcontainers/spec/main/schemas/devContainer.schema.json": ("devcontainer.json", ".devcontainer.json"),
-    f"{_GITHUB}/denoland/deno/main/cli/schemas/config-file.v1.json": ("deno.json", "deno.jsonc"),
-    f"{_GITHUB}/firebase/firebase-tools/master/schema/firebase-config.json": ("firebase.json",),
-    f"{_GITHUB}/microsoft/pyright/main/packages/vscode-pyright/schemas/pyrightconfig.schema.json": (
-        "pyrightconfig.json",
-    ),
-    f"{_GITHUB}/streetsidesoftware/cspell/main/cspell.schema.json": ("cspell.json", ".cspell.json"),
-    "https://getcomposer.org/schema.json": ("composer.json",),
-    "https://docs.renovatebot.com/renovate-schema.json": ("renovate.json", ".renovaterc", ".renovaterc.json"),
-    "https://biomejs.dev/schemas/latest/schema.json": ("biome.json", "biome.jsonc"),
-    "https://typedoc.org/schema.json": ("typedoc.json",),
-    "https://openapi.vercel.sh/vercel.json": ("vercel.json",),
-}
-"""Patterns by URL. Files that mostly name their schema themselves are not in it."""
+CATALOGUE = Path(__file__).with_suffix(".txt")
+
+
+class Known(NamedTuple):
+    """A pattern in lower case, for files in any folder, and what can be seen of it without a look at the whole."""
+
+    pattern: str
+    url: str
+    folders: frozenset[str]
+    """Those without a star that stand before the name."""
+    name: str
+    start: str
+    end: str
+    """What the name begins and ends with, before its first star and after its last."""
+
+    @property
+    def num_literal(self) -> int:
+        """Characters but stars and slashes. Of two patterns the one with more says more of a file."""
+        return len(self.pattern) - self.pattern.count("*") - self.pattern.count("/")
+
+
+class _Catalogue(NamedTuple):
+    by_name: dict[str, list[Known]]
+    """Patterns whose name has no star."""
+    starred: list[Known]
 
 
 def known_schema(path: Path) -> str | None:
-    """Where the schema for a file of this name is published. Pure."""
-    return next((url for url, patterns in CATALOGUE.items() if fits(patterns, path, ())), None)
+    """Where the schema for a file of this name is published, whatever its case. Pure but for the first reading."""
+    path = Path(path.as_posix().lower())
+    catalogue, folders = _catalogue(), frozenset(path.parts[:-1])
+    starred = (each for each in catalogue.starred if path.name.startswith(each.start) and path.name.endswith(each.end))
+    likely = [each for each in (*catalogue.by_name.get(path.name, ()), *starred) if each.folders <= folders]
+    likely.sort(key=lambda each: (-each.num_literal, len(each.pattern)))
+    return next((each.url for each in likely if each.pattern == path.name or fits((each.pattern,), path, ())), None)
+
+
+@cache
+def _catalogue() -> _Catalogue:
+    catalogue = _Catalogue({}, [])
+    for line in CATALOGUE.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            url, *patterns = line.split("\t")
+            for known in (_known(pattern, url) for pattern in patterns):
+                same = catalogue.starred if "*" in known.name else catalogue.by_name.setdefault(known.name, [])
+                same.append(known)
+    return catalogue
+
+
+def _known(pattern: str, url: str) -> Known:
+    *folders, name = pattern.split("/")
+    fixed = name.split("*")
+    return Known(pattern, url, frozenset(folder for folder in folders if "*" not in folder), name, fixed[0], fixed[-1])

@@ -97,16 +97,19 @@ class Schemas:
     def _candidates(self, document: Document, path: Path | None, cursor: Place) -> Iterator[_Candidate]:
         """The first that is there counts."""
         if (uri := self._declared(document, cursor)) is not None:
-            if uri in METASCHEMAS:
-                yield _Candidate(uri, SchemaText(msgspec.json.encode({"$ref": uri}).decode()))
-            else:
-                yield _Candidate(uri, self._texts.look_up(uri))
+            yield self._named(uri)
         name = path or Path(unquote(urlsplit(document.uri).path))
         for number, rule in enumerate(self._rules):
             if fits(rule.file_match, name, self._roots):
                 yield self._ruled(number, rule, path)
         if (uri := known_schema(name)) is not None:
-            yield _Candidate(uri, self._texts.look_up(uri))
+            yield self._named(uri)
+
+    def _named(self, uri: str) -> _Candidate:
+        meta = uri.replace("https://json-schema.org/draft-0", "http://json-schema.org/draft-0")  # many write it so
+        if meta in METASCHEMAS:
+            return _Candidate(meta, SchemaText(msgspec.json.encode({"$ref": meta}).decode()))
+        return _Candidate(uri, self._texts.look_up(uri))
 
     def _declared(self, document: Document, cursor: Place) -> str | None:
         """The document's own; None while it is being written."""
