@@ -190,7 +190,7 @@ def _show(listing: Listing, console: Console) -> None:
 
 def _table(listing: Listing) -> Table:
     lines = [*listing.on_disk, *listing.to_pull]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     # A name is to be typed, so it is never cut; where the terminal is narrow, the kind is.
     table.add_column("  model", min_width=max(len(line.name) + 2 for line in lines))
     table.add_column("for", min_width=len("fast, best"))
