@@ -10,14 +10,16 @@ import pytest
 from tests.engine.small_model import small_model
 
 from midfill.engine.beam import BeamSettings
+from midfill.engine.candidates import scored
 from midfill.engine.canvas import DenoiseSettings
-from midfill.engine.errors import InputError, ModeMissing
+from midfill.engine.choosing import SampleSettings
+from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.prompt import PromptLimits
-from midfill.engine.settings import InfillSettings
+from midfill.engine.settings import InfillSettings, WriteSettings
 from midfill.engine.tokenizer import Tokenizer
-from midfill.engine.wire import Infill, InfillRequest
+from midfill.engine.wire import Infill, InfillRequest, Mode
 
 TOKENIZER = Tokenizer(embedded_model() / "tokenizer.json")
 MODEL = small_model(vocab_size=8192, canvas_length=32)
@@ -32,6 +34,7 @@ SETTINGS = InfillSettings(
     suffix_head=8,
     scored_suffix=8,
     beam=BeamSettings(width=4, longest=5, kept=2),
+    write=WriteSettings(num_samples=1, sample=SampleSettings()),
 )
 CANVAS_ONLY = msgspec.structs.replace(SETTINGS, beam=None)
 SOURCE = Path(__file__).read_text(encoding="utf-8")
@@ -110,24 +113,30 @@ def test_a_beam_search_adds_its_passes():
 def test_a_beam_search_finds_fills_that_the_causal_mode_likes_better():
     asked = request("a = ", "\nb", max_tokens=16)
     by_canvas, by_both = (Infiller(MODEL, TOKENIZER, each).complete(asked) for each in (CANVAS_ONLY, SETTINGS))
+    on_canvas, on_both = (score(asked, answer) for answer in (by_canvas, by_both))
+    assert on_both > on_canvas
+
+
+def score(asked: InfillRequest, answer: Infill) -> float:
+    """Log-probability of a fill and the suffix behind it, from an empty cache."""
     engine = infiller()
     prompt = engine.prompts.build(asked.prefix, asked.suffix, asked.language)
     slot = engine.cache._new_slot()
     engine.cache.encode(slot, prompt.tokens)
-    fills = [TOKENIZER.encode(prompt.partial.decode() + answer.text) for answer in (by_canvas, by_both)]
-    on_canvas, on_both = (engine._score(slot, prompt, [fill])[0].score for fill in fills)
-    assert on_both > on_canvas
+    fill = TOKENIZER.encode(prompt.partial.decode() + answer.text)
+    return scored(MODEL, slot, [fill], prompt.suffix[: SETTINGS.scored_suffix])[0].score
 
 
-@pytest.mark.parametrize("max_tokens", [16, 80])
-def test_no_next_makes_two_forward_passes(max_tokens: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("max_tokens", "mode"), [(16, "fast"), (80, "fast"), (16, "best"), (80, "best")])
+def test_no_next_makes_two_forward_passes(max_tokens: int, mode: Mode, monkeypatch: pytest.MonkeyPatch):
     passes: list[str] = []
-    for mode in ("encode", "denoise"):
-        run = getattr(MODEL, mode)
-        monkeypatch.setattr(MODEL, mode, lambda *inputs, mode=mode, run=run: (passes.append(mode), run(*inputs))[1])
+    for name in ("encode", "denoise"):
+        run = getattr(MODEL, name)
+        monkeypatch.setattr(MODEL, name, lambda *inputs, name=name, run=run: (passes.append(name), run(*inputs))[1])
     engine = infiller()
     engine.cache.chunk_tokens = 20
-    filling, after_each = engine.fill(request(SOURCE[:300], SOURCE[340:], max_tokens)), [0]
+    asked = msgspec.structs.replace(request(SOURCE[:300], SOURCE[340:], max_tokens), mode=mode)
+    filling, after_each = engine.fill(asked), [0]
     for _ in filling:
         after_each.append(len(passes))
     assert after_each == list(range(len(after_each)))
@@ -208,9 +217,20 @@ def test_a_fill_longer_than_the_models_positions_is_refused():
         infiller().complete(request("x = ", "\n", max_tokens=MODEL.config.max_position_embeddings))
 
 
-def test_a_mode_that_the_model_has_not_is_refused():
-    with pytest.raises(ModeMissing, match="best quality is not available with this model"):
-        infiller().complete(msgspec.structs.replace(request("x = ", "\n"), mode="best"))
+def test_best_mode_finds_fills_that_the_causal_mode_likes_at_least_as_well():
+    engine, asked = infiller(), request("a = ", "\nb", max_tokens=16)
+    fast, best = (engine.complete(msgspec.structs.replace(asked, mode=mode)) for mode in ("fast", "best"))
+    on_fast, on_best = (score(asked, answer) for answer in (fast, best))
+    assert on_best >= on_fast
+    assert best.steps > fast.steps
+    assert best.cached_tokens == best.prompt_tokens  # both modes read the same cache
+
+
+def test_a_long_fill_in_best_mode_is_written_alone():
+    asked = msgspec.structs.replace(request(SOURCE[:300], SOURCE[340:], max_tokens=80), mode="best")
+    texts, answer = finish(infiller().fill(asked))
+    assert 1 <= answer.steps <= 80 * (1 + SETTINGS.write.num_samples)
+    assert len(texts) >= answer.steps
 
 
 def test_it_works_after_a_failure_that_is_not_the_devices():

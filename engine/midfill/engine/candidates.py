@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from midfill.engine.canvas import Layout
-from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
 from midfill.engine.prompt import Prompt
 from midfill.engine.scoring import continuation_log_probabilities
@@ -18,7 +18,7 @@ from midfill.engine.tokenizer import Tokenizer
 class Vocabulary:
     """The token ids that layouts need, on the model's device."""
 
-    def __init__(self, tokenizer: Tokenizer, model: DiffusionGemma) -> None:
+    def __init__(self, tokenizer: Tokenizer, model: CausalGemma) -> None:
         config, self.device = model.config, model.embed_tokens.weight.device
         self.tokenizer, self.size = tokenizer, config.vocab_size
         self.pad, self.end_of_file = config.pad_token_id, config.eos_token_ids[0]
@@ -34,6 +34,11 @@ class Vocabulary:
         mask = torch.ones(self.size, dtype=torch.bool, device=self.device)
         mask[torch.tensor(ids, dtype=torch.long, device=self.device)] = False
         return mask
+
+    def text(self, tokens: Sequence[int], prompt: Prompt) -> str:
+        """What a fill adds after the cursor: its text less the partial bytes that stood there, and the closing."""
+        fresh = self.tokenizer.decode_bytes(tokens)[len(prompt.partial) :]
+        return fresh.decode("utf-8", errors="ignore") + prompt.closing
 
     def not_starting_with(self, partial: bytes) -> Tensor | None:
         """[V] bool: tokens that do not begin with `partial`; None if all may stand there."""
@@ -69,7 +74,7 @@ class Candidate(NamedTuple):
 
 
 def scored(
-    model: DiffusionGemma, slot: KVSlot, fills: Sequence[list[int]], suffix_head: Sequence[int]
+    model: CausalGemma, slot: KVSlot, fills: Sequence[list[int]], suffix_head: Sequence[int]
 ) -> list[Candidate]:
     """The fills as candidates, best first; one causal pass."""
     found = continuation_log_probabilities(model, slot, [[*fill, *suffix_head] for fill in fills])
@@ -78,3 +83,8 @@ def scored(
         for fill, each in zip(fills, found, strict=True)
     ]
     return sorted(candidates, key=lambda candidate: candidate.score, reverse=True)
+
+
+def useful(candidates: list[Candidate], vocabulary: Vocabulary, prompt: Prompt) -> list[Candidate]:
+    """Those that add more than white space; all, if none does. To add nothing is often the likeliest."""
+    return [one for one in candidates if vocabulary.text(one.tokens, prompt).strip()] or candidates

@@ -1,39 +1,48 @@
-"""A fill from request to answer: prompt, prefill, hole lengths, denoising, beam search, choice.
+"""A fill from request to answer: prompt, prefill, search, choice.
 
 Everything is one generator, and one `next()` is one forward pass: a caller may stop between any two and close it.
 """
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
+from typing import cast
 
-import msgspec
 import torch
 
-from midfill.engine.beam import beam_search
-from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
-from midfill.engine.canvas import DenoiseSettings, decode
+from midfill.engine.candidates import Candidate, Vocabulary, useful
+from midfill.engine.canvas_search import CanvasSearch
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.constrained import Choice, HeldSearch, choose
-from midfill.engine.continuation import fill_long
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
-from midfill.engine.errors import InputError, ModeMissing
+from midfill.engine.errors import InputError
 from midfill.engine.grammars import Grammars
 from midfill.engine.kv import KVSlot
-from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt, PromptBuilder, template_for
+from midfill.engine.seam import seam
 from midfill.engine.settings import InfillSettings
+from midfill.engine.speculative import Draft, no_drafts
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import Infill, InfillRequest
+from midfill.engine.written_search import WrittenSearch
 
 
 class Infiller:
-    """Fills gaps with one loaded checkpoint; keeps the KV of the documents it has seen within `kv_bytes`."""
+    """Fills gaps with one loaded checkpoint; keeps the KV of the documents it has seen within `kv_bytes`.
+
+    Only a `DiffusionGemma` has a canvas. What any other model fills it writes, in either mode.
+    """
 
     def __init__(
-        self, model: DiffusionGemma, tokenizer: Tokenizer, settings: InfillSettings, kv_bytes: int = 2 << 30
+        self,
+        model: CausalGemma,
+        tokenizer: Tokenizer,
+        settings: InfillSettings,
+        kv_bytes: int = 2 << 30,
+        draft: Draft = no_drafts,
     ) -> None:
-        self.model, self.tokenizer, self.settings = model, tokenizer, settings
+        self.model, self.tokenizer, self.settings, self.draft = model, tokenizer, settings, draft
         self.vocabulary = Vocabulary(tokenizer, model)
         self.cache = PrefixCache(model, kv_bytes)
         self.grammars = Grammars(tokenizer)
@@ -83,11 +92,9 @@ class Infiller:
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
         """Yields the text so far after each forward pass; returns the answer. Closing it leaves the cache valid.
 
-        Raises `ModeMissing`, and `InputError` if prompt and fill are more than the model's positions, or for a schema
+        Raises `InputError` if prompt and fill are more than the model's positions, or for a schema
         that cannot be used.
         """
-        if request.mode != "fast":
-            raise ModeMissing
         started = time.perf_counter()
         prompt = self.prompts.build(request.prefix, request.suffix, request.language, request.snippets)
         positions = self.model.config.max_position_embeddings
@@ -101,10 +108,12 @@ class Infiller:
         try:
             draws = Draws(request.seed, slot.device)
             if hold is None:
-                best, steps = yield from self._search(slot, prompt, request.max_tokens, draws)
-                choice = self._choice(best, prompt)
+                found, steps = yield from self._search(slot, prompt, request, draws)
+                choice = self._choice(found[0], prompt)
             else:
-                search = HeldSearch(self.model, slot, prompt, self.vocabulary, self.settings, draws, hold)
+                search = HeldSearch(
+                    cast("DiffusionGemma", self.model), slot, prompt, self.vocabulary, self.settings, draws, hold
+                )
                 found, steps = yield from search.run(request.max_tokens)
                 choice = choose(found, hold, self.tokenizer, self.settings.min_confidence)
         finally:
@@ -122,85 +131,32 @@ class Infiller:
             decode_ms=round((time.perf_counter() - prefilled) * 1e3, 2),
         )
 
+    def _search(
+        self, slot: KVSlot, prompt: Prompt, request: InfillRequest, draws: Draws
+    ) -> Generator[str, None, tuple[list[Candidate], int]]:
+        """Fills, best first, and the forward passes that looked for them.
+
+        In best mode a model with a canvas fills and writes, and all of that is compared: both read the same cache.
+        """
+        found, steps = list[Candidate](), 0
+        on_canvas = isinstance(self.model, DiffusionGemma)
+        if on_canvas and (request.mode == "fast" or request.max_tokens <= self.settings.longest_canvas):
+            cache = cast("PrefixCache[DiffusionGemma]", self.cache)
+            search = CanvasSearch(cache, slot, prompt, self.vocabulary, self.settings, draws)
+            found, steps = yield from search.run(request.max_tokens)
+            if request.mode == "fast":
+                return found, steps
+            yield self.vocabulary.text(found[0].tokens, prompt)
+        where = seam(request.prefix, request.suffix)
+        writing = WrittenSearch(self.model, slot, prompt, where, self.vocabulary, self.settings, draws, self.draft)
+        written, passes = yield from writing.run(request.max_tokens)
+        both = useful([*found, *written], self.vocabulary, prompt)
+        return sorted(both, key=lambda candidate: candidate.score, reverse=True), steps + passes
+
     def _choice(self, best: Candidate, prompt: Prompt) -> Choice:
-        text = self._text(best.tokens, prompt)
+        text = self.vocabulary.text(best.tokens, prompt)
         shown = text != prompt.closing and best.confidence >= self.settings.min_confidence
         return Choice(text, best.confidence, shown)
-
-    def _search(
-        self, slot: KVSlot, prompt: Prompt, max_tokens: int, draws: Draws
-    ) -> Generator[str, None, tuple[Candidate, int]]:
-        """The best fill, and the forward passes that looked for it.
-
-        Many lengths are drafted in one step, the causal mode's favourites are denoised to the end, and a beam search
-        writes others; the causal mode chooses between all of those.
-        """
-        settings = self.settings
-        if max_tokens > settings.longest_canvas:
-            return (yield from self._long(slot, prompt, max_tokens, draws))
-        lengths = lengths_to_try(min(max_tokens, settings.longest_candidate), settings.num_lengths)
-        one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
-        drafts, _ = yield from self._denoise(slot, prompt, lengths, one_step, draws)
-        finalists = self._useful(self._score(slot, prompt, drafts), prompt)[: settings.num_finalists]
-        yield self._text(finalists[0].tokens, prompt)
-        lengths = [len(candidate.tokens) for candidate in finalists for _ in range(settings.num_draws)]
-        fills, steps = yield from self._denoise(slot, prompt, lengths, settings.denoise, draws)
-        written, tokens = yield from self._write(slot, prompt, max_tokens)
-        chosen_from = self._useful([*finalists, *self._score(slot, prompt, [*fills, *written])], prompt)
-        return max(chosen_from, key=lambda candidate: candidate.score), 1 + steps + tokens
-
-    def _write(
-        self, slot: KVSlot, prompt: Prompt, max_tokens: int
-    ) -> Generator[str, None, tuple[list[list[int]], int]]:
-        """Fills that the causal mode writes, and the passes taken; none without a beam. The text so far is the best."""
-        settings, vocabulary = self.settings.beam, self.vocabulary
-        if settings is None:
-            return [], 0
-        settings = msgspec.structs.replace(settings, longest=min(max_tokens, settings.longest))
-        first = vocabulary.not_starting_with(prompt.partial)
-        fills, passes = [], 0
-        search = beam_search(self.model, slot, prompt.suffix[0], vocabulary.unwritable, first, settings)
-        for passes, fills in enumerate(search, start=1):  # noqa: B007 (used after the loop)
-            yield self._text(fills[0], prompt)
-        return fills, passes
-
-    def _denoise(
-        self, slot: KVSlot, prompt: Prompt, lengths: Sequence[int], settings: DenoiseSettings, draws: Draws
-    ) -> Generator[str, None, tuple[list[list[int]], int]]:
-        """A fill of each length, and the steps taken. The text so far is the surest row's."""
-        layout = lay_out(prompt, lengths, self.vocabulary, self.settings)
-        canvas = None
-        for canvas in decode(self.model, slot, layout, settings, draws):
-            surest = int(canvas.entropies.sum(dim=-1).argmin())
-            yield self._text(canvas.tokens[surest, : lengths[surest]].tolist(), prompt)
-        assert canvas is not None
-        fills = [row[:length].tolist() for row, length in zip(canvas.tokens, lengths, strict=True)]
-        return fills, canvas.step
-
-    def _long(
-        self, slot: KVSlot, prompt: Prompt, max_tokens: int, draws: Draws
-    ) -> Generator[str, None, tuple[Candidate, int]]:
-        """A fill over several canvases; what `_search` gives."""
-        writing = fill_long(self.cache, slot, prompt, self.vocabulary, self.settings, max_tokens, draws)
-        tokens, steps = [], 0
-        for tokens, steps in writing:  # noqa: B007 (used after the loop)
-            yield self._text(tokens, prompt)
-        slot.trim(len(prompt.tokens) - 1)
-        self.cache.encode(slot, prompt.tokens[-1:])
-        yield self._text(tokens, prompt)
-        return self._score(slot, prompt, [tokens])[0], steps
-
-    def _score(self, slot: KVSlot, prompt: Prompt, fills: Sequence[list[int]]) -> list[Candidate]:
-        return scored(self.model, slot, fills, prompt.suffix[: self.settings.scored_suffix])
-
-    def _useful(self, candidates: list[Candidate], prompt: Prompt) -> list[Candidate]:
-        """Those that add more than white space; all, if none does. To add nothing is often the likeliest."""
-        return [one for one in candidates if self._text(one.tokens, prompt).strip()] or candidates
-
-    def _text(self, tokens: Sequence[int], prompt: Prompt) -> str:
-        """What the tokens add after the cursor: their text less the partial bytes that stood there, and the closing."""
-        fresh = self.tokenizer.decode_bytes(tokens)[len(prompt.partial) :]
-        return fresh.decode("utf-8", errors="ignore") + prompt.closing
 
 
 def _silently(prefill: Generator[None, None, KVSlot]) -> Generator[str, None, KVSlot]:

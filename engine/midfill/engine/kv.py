@@ -55,6 +55,7 @@ class KVSlot:
             del self.tokens[length:]
             self.last_hidden = None
 
+    @torch.inference_mode()  # which its buffers may have been made in
     def copy(self, other: "KVSlot", length: int) -> None:
         """Holds the first `length` tokens of `other` in place of its own, in memory of its own."""
         assert 0 <= length <= len(other.tokens)

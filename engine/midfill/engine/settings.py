@@ -4,11 +4,24 @@ import msgspec
 
 from midfill.engine.beam import BeamSettings
 from midfill.engine.canvas import DenoiseSettings
+from midfill.engine.choosing import SampleSettings
 from midfill.engine.generation_defaults import GenerationDefaults
 from midfill.engine.prompt import PromptLimits
 from midfill.engine.tokenizer import Tokenizer
 
 CANVAS_SIZES = (16, 24, 32, 40, 48, 64, 96, 128, 192, 256)
+
+
+class WriteSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How best mode writes."""
+
+    num_samples: int
+    """Texts that are drawn, beside the likeliest."""
+    sample: SampleSettings
+    ends_a_text: int = 4
+    """Places where each text may end that are compared with those of the others."""
+    patience: float = 8.0
+    """Nats by which the first suffix token may flatter an end: a text is gone on with until it is that much worse."""
 
 
 class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +48,8 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     It is for small models: a large one reads most of its experts for each token, and the canvas is there to save that.
     """
+    write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.8, top_p=0.95))
+    """Best mode's."""
     min_confidence: float = 0.3
     """Less sure fills are not shown. Of the embedded model's fills of 920 held-out gaps that is 597, of which 295 are
     exact, and 79 of the exact ones stay unseen."""

@@ -1,0 +1,99 @@
+"""The search for a fill in fast mode: hole lengths, denoising, a beam search beside it, and the choice between them.
+
+One `next()` is one forward pass, as everywhere; the texts so far are the surest at the time.
+"""
+
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from midfill.engine.beam import beam_search
+from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored, useful
+from midfill.engine.canvas import DenoiseSettings, decode
+from midfill.engine.continuation import fill_long
+from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.draws import Draws
+from midfill.engine.kv import KVSlot
+from midfill.engine.lengths import lengths_to_try
+from midfill.engine.prefix_cache import PrefixCache
+from midfill.engine.prompt import Prompt
+from midfill.engine.settings import InfillSettings
+
+
+class CanvasSearch(NamedTuple):
+    """What the search of one request needs."""
+
+    cache: PrefixCache[DiffusionGemma]
+    slot: KVSlot
+    prompt: Prompt
+    vocabulary: Vocabulary
+    settings: InfillSettings
+    draws: Draws
+
+    def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
+        """Fills, best first, and the forward passes that looked for them.
+
+        Many lengths are drafted in one step, the causal mode's favourites are denoised to the end, and a beam search
+        writes others; the causal mode chooses between all of those. A fill of more than a canvas is the only one.
+        """
+        settings = self.settings
+        if max_tokens > settings.longest_canvas:
+            return (yield from self._long(max_tokens))
+        lengths = lengths_to_try(min(max_tokens, settings.longest_candidate), settings.num_lengths)
+        one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
+        drafts, _ = yield from self._denoise(lengths, one_step)
+        finalists = self._useful(self._score(drafts))[: settings.num_finalists]
+        yield self._text(finalists[0].tokens)
+        lengths = [len(candidate.tokens) for candidate in finalists for _ in range(settings.num_draws)]
+        fills, steps = yield from self._denoise(lengths, settings.denoise)
+        written, passes = yield from self._write(max_tokens)
+        found = self._useful([*finalists, *self._score([*fills, *written])])
+        return sorted(found, key=lambda candidate: candidate.score, reverse=True), 1 + steps + passes
+
+    def _write(self, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
+        """Fills that the causal mode writes, and the passes taken; none without a beam. The text so far is the best."""
+        settings, vocabulary = self.settings.beam, self.vocabulary
+        if settings is None:
+            return [], 0
+        settings = msgspec.structs.replace(settings, longest=min(max_tokens, settings.longest))
+        first = vocabulary.not_starting_with(self.prompt.partial)
+        fills, passes = [], 0
+        model = self.cache.model
+        search = beam_search(model, self.slot, self.prompt.suffix[0], vocabulary.unwritable, first, settings)
+        for passes, fills in enumerate(search, start=1):  # noqa: B007 (used after the loop)
+            yield self._text(fills[0])
+        return fills, passes
+
+    def _denoise(
+        self, lengths: Sequence[int], settings: DenoiseSettings
+    ) -> Generator[str, None, tuple[list[list[int]], int]]:
+        """A fill of each length, and the steps taken. The text so far is the surest row's."""
+        layout = lay_out(self.prompt, lengths, self.vocabulary, self.settings)
+        canvas = None
+        for canvas in decode(self.cache.model, self.slot, layout, settings, self.draws):
+            surest = int(canvas.entropies.sum(dim=-1).argmin())
+            yield self._text(canvas.tokens[surest, : lengths[surest]].tolist())
+        assert canvas is not None
+        fills = [row[:length].tolist() for row, length in zip(canvas.tokens, lengths, strict=True)]
+        return fills, canvas.step
+
+    def _long(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
+        """A fill over several canvases; what `run` gives."""
+        writing = fill_long(self.cache, self.slot, self.prompt, self.vocabulary, self.settings, max_tokens, self.draws)
+        tokens, steps = [], 0
+        for tokens, steps in writing:  # noqa: B007 (used after the loop)
+            yield self._text(tokens)
+        self.slot.trim(len(self.prompt.tokens) - 1)
+        self.cache.encode(self.slot, self.prompt.tokens[-1:])
+        yield self._text(tokens)
+        return self._score([tokens]), steps
+
+    def _score(self, fills: Sequence[list[int]]) -> list[Candidate]:
+        return scored(self.cache.model, self.slot, fills, self.prompt.suffix[: self.settings.scored_suffix])
+
+    def _useful(self, candidates: list[Candidate]) -> list[Candidate]:
+        return useful(candidates, self.vocabulary, self.prompt)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.vocabulary.text(tokens, self.prompt)
