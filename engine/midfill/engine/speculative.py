@@ -1,11 +1,14 @@
 """Draft and verify: several tokens a forward pass of the target, and the same text as without drafts."""
 
+import time
 from collections.abc import Callable, Generator, Sequence
 
 import torch
 from torch import Tensor
 
 from midfill.engine.causal_gemma import CausalGemma
+from midfill.engine.draft_length import DraftLength, Round
+from midfill.engine.drafter import Drafter
 from midfill.engine.kv import KVSlot
 from midfill.engine.verify import Verify
 
@@ -18,18 +21,37 @@ def no_drafts(_slot: KVSlot, _token: int) -> list[int]:
     return []
 
 
+def drafts_that_pay(drafter: Drafter, target: CausalGemma, lengths: DraftLength) -> Draft:
+    """Drafts of the length that `lengths` says, whose `learn` goes to `speculate` too."""
+
+    def draft(slot: KVSlot, token: int) -> list[int]:
+        return drafter.draft(target, slot, token, lengths.choose())
+
+    return draft
+
+
+def forget(_round: Round) -> None:
+    """Learns nothing."""
+
+
 @torch.inference_mode()
-def speculate(model: CausalGemma, slot: KVSlot, draft: Draft, verify: Verify) -> Generator[list[int], None, None]:
+def speculate(
+    model: CausalGemma, slot: KVSlot, draft: Draft, verify: Verify, learn: Callable[[Round], None] = forget
+) -> Generator[list[int], None, None]:
     """Continues what `slot` holds without end; a `next()` is one forward pass of the target and gives its tokens.
 
     The tokens given are those that are cached now: `slot` grows by them, and rejected drafts leave nothing in it.
+    `learn` is told of each pass before its tokens are given.
     """
     assert slot.last_hidden is not None
     token = verify([], model.logits(slot.last_hidden[None])).follow
     while True:
+        start = time.perf_counter()
         drafts = draft(slot, token)
+        drafted = time.perf_counter()
         hidden = read_ahead(model, slot, [token, *drafts])
-        verdict = verify(drafts, model.logits(hidden))
+        verdict = verify(drafts, model.logits(hidden))  # on a card, this waits for the pass
+        learn(Round(len(drafts), verdict.accepted, drafted - start, time.perf_counter() - drafted))
         kept = [token, *drafts[: verdict.accepted]]
         slot.commit(kept, hidden[verdict.accepted].clone())  # a view would keep the whole pass's output alive
         yield kept
