@@ -1,16 +1,26 @@
 """`midfill.engine.loading`, and the embedded model on a card: the same predictions as on the CPU, and whole fills."""
 
+import re
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import msgspec
 import pytest
 import torch
 
 from midfill.engine.checkpoint import load
+from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.errors import ModeMissing
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
-from midfill.engine.loading import open_infiller, working_dtype
+from midfill.engine.loading import open_infiller, open_models, working_dtype
+from midfill.engine.model_pair import ModelPair
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.settings import settings_for
+from midfill.engine.speculative import no_drafts
 from midfill.engine.tokenizer import Tokenizer
-from midfill.engine.wire import InfillRequest
+from midfill.engine.wire import Infill, InfillRequest
 
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.5}
 """Absolute, on logits of up to 30: other kernels add up in other orders; bfloat16 keeps three digits."""
@@ -42,7 +52,94 @@ def test_the_embedded_model_is_the_default_and_its_progress_is_told():
     assert shares == sorted(shares)
     assert 0 < shares[0] < shares[-1] == 1
     assert infiller.model.config.vocab_size == 8192
+    assert isinstance(infiller.model, DiffusionGemma)
     assert infiller.settings.longest_canvas == infiller.model.config.canvas_length
+
+
+ASKED = InfillRequest(document="a", prefix="the rest ", suffix=" ends\n", max_tokens=8)
+IN_BEST = msgspec.structs.replace(ASKED, mode="best")
+
+
+@pytest.mark.parametrize("variant", ["E2B", "12B", "26B-A4B"])
+def test_an_autoregressive_model_writes_in_both_modes(variant: str, tiny_gemma4: Callable[[str], Path]):
+    infiller = open_infiller(tiny_gemma4(variant))
+    fast, best = infiller.complete(ASKED), infiller.complete(IN_BEST)
+    assert 1 <= fast.steps < best.steps
+    assert best.cached_tokens == best.prompt_tokens > 0
+
+
+@pytest.mark.parametrize("place", ["gemma/drafter", "gemma-assistant"])
+def test_a_drafter_is_found_in_its_models_directory_and_beside_it(
+    place: str, tiny_gemma4: Callable[[str], Path], tiny_drafter: Callable[[str], Path], tmp_path: Path
+):
+    directory = shutil.copytree(tiny_gemma4("E2B"), tmp_path / "gemma")
+    alone = open_infiller(directory)
+    shutil.copytree(tiny_drafter("E2B"), tmp_path / place)
+    drafted = open_infiller(directory)
+    assert alone.draft is no_drafts
+    assert drafted.draft is not no_drafts
+    assert drafted.complete(IN_BEST).text == alone.complete(IN_BEST).text
+
+
+def test_another_models_drafter_is_left_alone_and_said(
+    tiny_gemma4: Callable[[str], Path],
+    tiny_drafter: Callable[[str], Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    directory = shutil.copytree(tiny_gemma4("31B"), tmp_path / "gemma")
+    shutil.copytree(tiny_drafter("E2B"), directory / "drafter")
+    assert open_infiller(directory).draft is no_drafts
+    assert "no drafts" in caplog.text
+
+
+def test_a_second_model_serves_best_mode_alone(tiny_gemma4: Callable[[str], Path]):
+    shares: list[float] = []
+    models = open_models(embedded_model(), tiny_gemma4("E2B"), shares.append)
+    assert isinstance(models, ModelPair)
+    assert models.best_model == tiny_gemma4("E2B").name
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    fast, best = finish(models.fill(ASKED)), finish(models.fill(IN_BEST))
+    assert fast.text == open_infiller().complete(ASKED).text
+    assert best.text == open_infiller(tiny_gemma4("E2B")).complete(IN_BEST).text != fast.text
+    assert fast.cached_tokens == best.cached_tokens == 0  # each has a cache of its own
+    assert models.documents == 1
+    assert models.kv_bytes == models.fast.kv_bytes + models.best.kv_bytes > models.fast.kv_bytes > 0  # type: ignore[union-attr]
+    models.forget("a")
+    assert models.documents == models.kv_bytes == 0
+
+
+def test_one_model_serves_alone_where_no_other_is_named():
+    assert isinstance(open_models(embedded_model(), None), Infiller)
+
+
+def test_a_model_that_does_not_fit_leaves_best_mode_to_the_other(
+    tiny_gemma4: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("midfill.engine.loading.free_bytes", lambda device: 1000)
+    models = open_models(embedded_model(), tiny_gemma4("E2B"))
+    assert isinstance(models, ModelPair)
+    assert models.best is models.fast
+    assert re.fullmatch(r"nano, as \S+ needs 0\.0 GB, 0\.0 GB are free", models.best_model)
+    assert finish(models.fill(IN_BEST)).steps > finish(models.fill(ASKED)).steps
+
+
+def test_a_model_that_is_not_there_is_named_to_those_who_ask_for_it(tmp_path: Path):
+    models = open_models(embedded_model(), tmp_path / "gone")
+    assert isinstance(models, ModelPair)
+    assert models.best_model.startswith("none: ")
+    assert finish(models.fill(ASKED)).steps > 0
+    with pytest.raises(ModeMissing, match=r"best quality is not available; \S+gone.*; midfill models says"):
+        models.fill(IN_BEST)
+
+
+def finish(filling: Generator[str, None, Infill]) -> Infill:
+    while True:
+        try:
+            next(filling)
+        except StopIteration as end:
+            return end.value
 
 
 @pytest.mark.gpu

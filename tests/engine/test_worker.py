@@ -232,7 +232,7 @@ import psutil
 from midfill.engine.installed import embedded_model
 from midfill.engine.worker import Options, load
 
-cache = load(Options(embedded_model(), None, 1, 900.0), lambda share: None).cache
+cache = load(Options(embedded_model(), None, None, 1, 900.0), lambda share: None).cache
 slot = cache._new_slot()
 
 def resident_mib_after(lengths):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import msgspec
 import pytest
 import torch
 from tests.engine.small_model import small_model
@@ -43,18 +42,17 @@ SETTINGS = InfillSettings(
 PREFIX, SUFFIX = "def total(values):\n    amount = ", "\n    return amount\n"
 
 
-def search(draft: Draft = no_drafts, seed: int = 0, prefix: str = PREFIX, **changed: object) -> WrittenSearch:
-    settings = msgspec.structs.replace(SETTINGS, write=msgspec.structs.replace(SETTINGS.write, **changed))
+def search(draft: Draft = no_drafts, seed: int = 0, prefix: str = PREFIX) -> WrittenSearch:
     prompt = PROMPTS.build(prefix, SUFFIX, "python")
     slot = KVSlot(MODEL.config, torch.device("cpu"), torch.float32)
     PrefixCache(MODEL, 1 << 30).encode(slot, prompt.tokens)
     draws = Draws(seed, slot.device)
-    return WrittenSearch(MODEL, slot, prompt, seam(prefix, SUFFIX), VOCABULARY, settings, draws, draft)
+    return WrittenSearch(MODEL, slot, prompt, seam(prefix, SUFFIX), VOCABULARY, SETTINGS, draws, draft)
 
 
-def run(one: WrittenSearch, max_tokens: int = 12) -> tuple[list[str], list[Candidate], int]:
+def run(one: WrittenSearch, max_tokens: int = 12, num_samples: int = 2) -> tuple[list[str], list[Candidate], int]:
     """The texts so far, and what came of it."""
-    texts, running = list[str](), one.run(max_tokens)
+    texts, running = list[str](), one.run(max_tokens, num_samples)
     while True:
         try:
             texts.append(next(running))
@@ -74,8 +72,8 @@ def plain(one: WrittenSearch, count: int) -> list[int]:
 
 
 def test_without_samples_each_fill_is_a_start_of_what_is_written_greedily():
-    one = search(num_samples=0)
-    _, found, passes = run(one)
+    one = search()
+    _, found, passes = run(one, num_samples=0)
     text = plain(one, 12)
     assert found
     assert all(fill.tokens == text[: len(fill.tokens)] for fill in found)
@@ -93,7 +91,7 @@ def test_samples_add_fills_and_a_seed_reproduces_them():
     first, again, other = (run(search(seed=seed))[1] for seed in (1, 1, 2))
     assert first == again
     assert first != other
-    assert len(first) > len(run(search(num_samples=0))[1])
+    assert len(first) > len(run(search(), num_samples=0)[1])
 
 
 @pytest.mark.parametrize("prefix", [PREFIX, "    amou", "héllo 🎉 wörl"])
@@ -126,7 +124,7 @@ def test_the_slot_is_left_as_it_was_wherever_the_search_is_closed(steps: int):
     one = search(draft=ahead)
     tokens, hidden = list(one.slot.tokens), one.slot.last_hidden
     kv = [(one.slot.keys(index).clone(), one.slot.values(index).clone()) for index in range(len(MODEL.layers))]
-    running = one.run(12)
+    running = one.run(12, 2)
     for _, _ in zip(range(steps), running, strict=False):
         pass
     running.close()

@@ -26,10 +26,11 @@ class InputError(MidfillError):
 
 
 class ModeMissing(InputError):
-    """The model fills in fast mode only. It is shown to people, so it is a sentence, without wanted and got."""
+    """Only fast mode is there. It is shown to people, so it is a sentence, without wanted and got."""
 
-    def __init__(self) -> None:
-        Exception.__init__(self, "best quality is not available with this model")
+    def __init__(self, why: str = "") -> None:
+        how = "midfill models says which models could be pulled for it"
+        Exception.__init__(self, "; ".join(filter(None, ("best quality is not available", why, how))))
 
 
 class CheckpointError(MidfillError):

@@ -14,6 +14,8 @@ from midfill.engine.canvas_search import CanvasSearch
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.constrained import Choice, HeldSearch, choose
 from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.draft_length import DraftLength
+from midfill.engine.drafter import Drafter
 from midfill.engine.draws import Draws
 from midfill.engine.errors import InputError
 from midfill.engine.grammars import Grammars
@@ -22,10 +24,13 @@ from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt, PromptBuilder, template_for
 from midfill.engine.seam import seam
 from midfill.engine.settings import InfillSettings
-from midfill.engine.speculative import Draft, no_drafts
+from midfill.engine.speculative import drafts_that_pay, no_drafts
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import Infill, InfillRequest
 from midfill.engine.written_search import WrittenSearch
+
+MOST_DRAFTS = 6
+"""Tokens that are drafted at once, as Google's drafters are set to."""
 
 
 class Infiller:
@@ -40,14 +45,20 @@ class Infiller:
         tokenizer: Tokenizer,
         settings: InfillSettings,
         kv_bytes: int = 2 << 30,
-        draft: Draft = no_drafts,
+        drafter: Drafter | None = None,
     ) -> None:
-        self.model, self.tokenizer, self.settings, self.draft = model, tokenizer, settings, draft
+        self.model, self.tokenizer, self.settings = model, tokenizer, settings
+        lengths = DraftLength(MOST_DRAFTS)
+        self.draft = no_drafts if drafter is None else drafts_that_pay(drafter, model, lengths)
+        self.learn = lengths.learn
         self.vocabulary = Vocabulary(tokenizer, model)
         self.cache = PrefixCache(model, kv_bytes)
         self.grammars = Grammars(tokenizer)
         template = template_for(tokenizer)
         self.prompts = PromptBuilder(tokenizer, template, settings.limits, self.vocabulary.end_of_file)
+
+    best_model = ""
+    """What serves best mode, for people; empty where it is this model."""
 
     @property
     def documents(self) -> int:
@@ -97,9 +108,10 @@ class Infiller:
         """
         started = time.perf_counter()
         prompt = self.prompts.build(request.prefix, request.suffix, request.language, request.snippets)
-        positions = self.model.config.max_position_embeddings
-        if len(prompt.tokens) + request.max_tokens + self.settings.longest_canvas > positions:
-            most = positions - len(prompt.tokens) - self.settings.longest_canvas
+        has_canvas = isinstance(self.model, DiffusionGemma)
+        beyond = self.settings.longest_canvas if has_canvas else self.settings.scored_suffix + MOST_DRAFTS
+        most = self.model.config.max_position_embeddings - len(prompt.tokens) - beyond
+        if request.max_tokens > most:
             raise InputError("max_tokens", f"at most {most} for this model", request.max_tokens)
         hold = self.grammars.hold(request, prompt)
         cached = self.cache.cached_tokens(request.document, prompt.tokens)
@@ -148,8 +160,11 @@ class Infiller:
                 return found, steps
             yield self.vocabulary.text(found[0].tokens, prompt)
         where = seam(request.prefix, request.suffix)
-        writing = WrittenSearch(self.model, slot, prompt, where, self.vocabulary, self.settings, draws, self.draft)
-        written, passes = yield from writing.run(request.max_tokens)
+        writing = WrittenSearch(
+            self.model, slot, prompt, where, self.vocabulary, self.settings, draws, self.draft, self.learn
+        )
+        num_samples = self.settings.write.num_samples if request.mode == "best" else 0
+        written, passes = yield from writing.run(request.max_tokens, num_samples)
         both = useful([*found, *written], self.vocabulary, prompt)
         return sorted(both, key=lambda candidate: candidate.score, reverse=True), steps + passes
 

@@ -12,8 +12,15 @@ def embedded_model() -> Path:
 
 def embedded_drafter() -> Path | None:
     """The directory of the drafter that ships with that model; None where none does."""
-    directory = embedded_model() / "drafter"
-    return directory if (directory / "config.json").exists() else None
+    return drafter_of(embedded_model())
+
+
+def drafter_of(model: Path) -> Path | None:
+    """The directory of the drafter that belongs to the model in `model`: in it, or beside it by its name."""
+    for directory in (model / "drafter", model.with_name(f"{model.name}-assistant")):
+        if (directory / "config.json").exists():
+            return directory
+    return None
 
 
 def models_dir() -> Path:

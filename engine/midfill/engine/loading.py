@@ -1,28 +1,100 @@
-"""From a checkpoint directory to an `Infiller` on the device that this machine has for it."""
+"""From checkpoint directories to what fills gaps, on the device that this machine has for it."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from midfill.engine.checkpoint import load
+from midfill.engine.checkpoint import LoadedCheckpoint, load
+from midfill.engine.drafter import Drafter
+from midfill.engine.errors import CheckpointError
+from midfill.engine.gemma4_checkpoint import LoadedGemma4, load_drafter, load_gemma4
+from midfill.engine.gemma4_config import TARGETS
 from midfill.engine.infill import Infiller
-from midfill.engine.installed import embedded_model
+from midfill.engine.installed import drafter_of, embedded_model
+from midfill.engine.json_files import read_json
 from midfill.engine.machine import measure_cpu
+from midfill.engine.memory import fits, free_bytes, needed_bytes
+from midfill.engine.model_pair import ModelPair
 from midfill.engine.settings import settings_for
+from midfill.engine.stored_models import look_at
 from midfill.engine.tokenizer import Tokenizer
 
+log = logging.getLogger(__name__)
 
-def open_infiller(path: Path | None = None, on_share: Callable[[float], None] = lambda share: None) -> Infiller:
-    """Loads the checkpoint in directory `path`, the embedded one by default. Raises `CheckpointError`.
+OnShare = Callable[[float], None]
+"""Is told the share of the weights read."""
+WRITTEN_CANVAS = 256
+"""Stands for the canvas length of a model without one, wherever that bounds a fill."""
 
-    `on_share` is told the share of the weights read.
+
+def open_models(path: Path, best: Path | None, on_share: OnShare = lambda share: None) -> Infiller | ModelPair:
+    """What serves an engine: the model in `path` alone, or with that in `best` for best quality.
+
+    Raises `CheckpointError` for the first only. Where the second cannot be used, fills in fast mode go on, and those
+    in best mode say why they cannot; where it is too large for this machine, the first writes them.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    checkpoint = load(path or embedded_model(), device, working_dtype(device), on_share)
+    infiller = open_infiller(path, (lambda share: on_share(share / 2)) if best else on_share)
+    if best is None:
+        return infiller
+    try:
+        if too_large := _too_large(best):
+            log.warning("%s: %s writes in best mode", too_large, path.name)
+            return ModelPair(infiller, infiller, f"{path.name}, as {too_large}")
+        return ModelPair(infiller, open_infiller(best, lambda share: on_share(0.5 + share / 2)), best.name)
+    except CheckpointError as error:
+        log.warning("no best mode: %s", error)
+        return ModelPair(infiller, None, str(error))
+
+
+def open_infiller(path: Path | None = None, on_share: OnShare = lambda share: None) -> Infiller:
+    """Loads the checkpoint in directory `path`, the embedded one by default. Raises `CheckpointError`."""
+    path = path or embedded_model()
+    device = _device()
+    dtype = working_dtype(device)
+    checkpoint = _load(path, device, dtype, on_share)
     tokenizer = Tokenizer(checkpoint.tokenizer_path)
-    settings = settings_for(tokenizer, checkpoint.generation, checkpoint.model.config.canvas_length)
-    return Infiller(checkpoint.model, tokenizer, settings)
+    length = checkpoint.config.canvas_length if isinstance(checkpoint, LoadedCheckpoint) else WRITTEN_CANVAS
+    settings = settings_for(tokenizer, checkpoint.generation, length)
+    return Infiller(checkpoint.model, tokenizer, settings, drafter=_drafter(path, checkpoint, device, dtype))
+
+
+def _load(path: Path, device: torch.device, dtype: torch.dtype, on_share: OnShare) -> LoadedCheckpoint | LoadedGemma4:
+    config = path / "config.json"
+    kind = read_json(config, dict[str, Any]).get("model_type") if config.exists() else None
+    return load_gemma4(path, device, dtype, on_share) if kind in TARGETS else load(path, device, dtype, on_share)
+
+
+def _drafter(
+    path: Path, target: LoadedCheckpoint | LoadedGemma4, device: torch.device, dtype: torch.dtype
+) -> Drafter | None:
+    """The drafter that belongs to the model in `path`, if it is there and can be used: it changes no fill."""
+    if (found := drafter_of(path)) is None:
+        return None
+    try:
+        return load_drafter(found, target.config, device, dtype)
+    except CheckpointError as error:
+        log.warning("no drafts: %s", error)
+        return None
+
+
+def _too_large(path: Path) -> str | None:
+    """What the model in `path` needs and what is free, where the first is more. Raises `CheckpointError`."""
+    found, device = look_at(path), _device()
+    if found.problem or found.num_weights is None:
+        raise CheckpointError(path, "a model for best mode", found.problem or "none")
+    weights, free = found.num_weights * working_dtype(device).itemsize, free_bytes(device)
+    return None if fits(weights, free) else f"{path.name} needs {_gb(needed_bytes(weights))}, {_gb(free)} are free"
+
+
+def _gb(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB"
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def working_dtype(device: torch.device) -> torch.dtype:

@@ -62,6 +62,9 @@ class Filler(Protocol):
     @property
     def dtype(self) -> str: ...
 
+    @property
+    def best_model(self) -> str: ...
+
 
 class Listener(Protocol):
     """Whoever made a request; it stands for it. Called on the event loop: drafts, then one of the others, once."""

@@ -60,6 +60,7 @@ class ScriptedFiller:
 
     device = "none"
     dtype = "none"
+    best_model = "none: this is a script"
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
@@ -87,7 +88,7 @@ class ScriptedFiller:
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
         """Yields the text so far after each step; returns the answer. Raises `ModeMissing` for any but fast."""
         if request.mode != "fast":
-            raise ModeMissing
+            raise ModeMissing("a script has none")
         rule = next((rule for rule in self.rules if _fits(rule, request)), NOTHING)
         started = time.perf_counter()
         cached = self._prefill(request)

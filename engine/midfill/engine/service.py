@@ -51,6 +51,8 @@ class Service:
     ) -> None:
         self.dtype = ""
         """The filler's, once there is one."""
+        self.best_model = ""
+        """The filler's, too."""
         self.alone_since: float | None = time.monotonic()
         """Since when there is no client; None while there is one."""
         self.met = asyncio.Event()
@@ -158,6 +160,7 @@ class Service:
             p50_ms=tally.latency_ms(0.5),
             p90_ms=tally.latency_ms(0.9),
             cached_share=tally.cached_share,
+            best_model=self.best_model,
         )
 
 

@@ -49,6 +49,7 @@ class Options(NamedTuple):
     """What the process is started with; `rules` stand for a model."""
 
     model: Path
+    best_model: Path | None
     rules: list[Rule] | None
     threads: int
     idle_exit_s: float
@@ -62,6 +63,7 @@ class Options(NamedTuple):
 def run(
     *,
     model: Path | None = None,
+    best_model: Path | None = None,
     script: Path | None = None,
     threads: int | None = None,
     idle_exit_s: float = 900.0,
@@ -75,6 +77,8 @@ def run(
     ----------
     model
         Directory of a checkpoint; the embedded one by default.
+    best_model
+        Directory of another one, for best mode; by default the same model writes there.
     script
         A JSON file of rules that stand for a model, to try an editor with.
     threads
@@ -89,7 +93,7 @@ def run(
     if idle_exit_s <= 0:
         raise InputError("--idle-exit-s", "more than 0", idle_exit_s)
     rules = None if script is None else read_rules(script)
-    options = Options(model or embedded_model(), rules, threads or usual_threads(), idle_exit_s)
+    options = Options(model or embedded_model(), best_model, rules, threads or usual_threads(), idle_exit_s)
     form = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=form)
     code = asyncio.run(serve(options, Endpoint(), ready_fd))
@@ -169,7 +173,7 @@ class Worker:
             await asyncio.wait({asyncio.create_task(self._service.met.wait())}, timeout=FAREWELL_S)
             return
         log.info("%s is ready on %s", name, filler.device)
-        self._service.dtype = filler.dtype
+        self._service.dtype, self._service.best_model = filler.dtype, filler.best_model
         self._service.tell(Ready(model=name, device=filler.device))
         await self._scheduler.run(filler)
 
@@ -252,11 +256,11 @@ def load(options: Options, on_share: Callable[[float], None]) -> Filler:
     try:
         import torch  # here: a scripted engine needs none, and the event loop already serves
 
-        from midfill.engine.loading import open_infiller
+        from midfill.engine.loading import open_models
     except ImportError as error:
         raise EngineError(f"the engine needs {error.name}: pip install 'midfill[engine]'") from None
     torch.set_num_threads(options.threads)
-    return open_infiller(options.model, on_share)
+    return open_models(options.model, options.best_model, on_share)
 
 
 def main() -> None:

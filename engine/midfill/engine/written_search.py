@@ -14,12 +14,13 @@ from torch import Tensor
 from midfill.engine.candidates import Candidate, Vocabulary, scored, useful
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.choosing import greedy, sampled
+from midfill.engine.draft_length import Round
 from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
 from midfill.engine.prompt import Prompt
 from midfill.engine.seam import Seam
 from midfill.engine.settings import InfillSettings, WriteSettings
-from midfill.engine.speculative import Draft, speculate
+from midfill.engine.speculative import Draft, forget, no_drafts, speculate
 from midfill.engine.verify import Verdict, Verify
 
 
@@ -33,13 +34,18 @@ class WrittenSearch(NamedTuple):
     vocabulary: Vocabulary
     settings: InfillSettings
     draws: Draws
-    draft: Draft
+    draft: Draft = no_drafts
+    learn: Callable[[Round], None] = forget
+    """As `speculate` has them."""
 
-    def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
-        """Fills, best first, and the forward passes that wrote them. The text so far is of the first text written."""
+    def run(self, max_tokens: int, num_samples: int) -> Generator[str, None, tuple[list[Candidate], int]]:
+        """Fills, best first, and the forward passes that wrote them. The text so far is of the first text written.
+
+        Beside the likeliest text, `num_samples` are drawn.
+        """
         settings, passes = self.settings.write, 0
         ends: list[list[int]] = []
-        for verify in self._ways(settings):
+        for verify in self._ways(num_samples):
             written = Written(verify, self.prompt.suffix[0], self._length)
             passes += yield from self._write(written, max_tokens, settings, shows=not ends)
             ends += written.ends(settings.ends_a_text)
@@ -47,11 +53,12 @@ class WrittenSearch(NamedTuple):
         found = scored(self.model, self.slot, distinct, self.prompt.suffix[: self.settings.scored_suffix])
         return useful(found, self.vocabulary, self.prompt), passes
 
-    def _ways(self, settings: WriteSettings) -> Sequence[Verify]:
+    def _ways(self, num_samples: int) -> Sequence[Verify]:
         """How each text chooses its tokens."""
         banned = self.vocabulary.unwritable & ~self.vocabulary.ending
         first = self.vocabulary.not_starting_with(self.prompt.partial)
-        drawn = (sampled(settings.sample, self.draws, banned, first) for _ in range(settings.num_samples))
+        sample = self.settings.write.sample
+        drawn = (sampled(sample, self.draws, banned, first) for _ in range(num_samples))
         return [greedy(banned, first), *drawn]
 
     def _write(
@@ -60,8 +67,9 @@ class WrittenSearch(NamedTuple):
         """Writes one text to its end; the slot is as it was. Returns the passes taken."""
         start, hidden, passes = len(self.slot.tokens), self.slot.last_hidden, 0
         assert hidden is not None
+        writing = speculate(self.model, self.slot, self.draft, written, self.learn)
         try:
-            for passes, _ in enumerate(speculate(self.model, self.slot, self.draft, written), start=1):  # noqa: B007
+            for passes, _ in enumerate(writing, start=1):  # noqa: B007 (used after the loop)
                 yield self.vocabulary.text(written.tokens, self.prompt) if shows else ""
                 if written.is_over(max_tokens, settings.patience):
                     break

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from cyclopts import Parameter
@@ -17,7 +17,7 @@ from midfill.engine.commands.fill import check_options
 from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
 from midfill.engine.loading import open_infiller
-from midfill.engine.wire import InfillRequest, Schema, SchemaDraft
+from midfill.engine.wire import InfillRequest, Mode, Schema, SchemaDraft
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -47,6 +47,14 @@ class Result(msgspec.Struct, frozen=True):
     """Whether the document with the completion is; null if it was not checked."""
 
 
+class Asked(NamedTuple):
+    """What is the same in all requests."""
+
+    mode: Mode
+    max_tokens: int
+    seed: int
+
+
 def evaluate(
     records: Path,
     *,
@@ -54,6 +62,7 @@ def evaluate(
     model: Path | None = None,
     limit: int | None = None,
     max_tokens: int = 64,
+    mode: Mode = "fast",
     seed: int = 0,
 ) -> None:
     """Fill every record of a JSON Lines file, independently of each other, in order.
@@ -71,6 +80,8 @@ def evaluate(
         Only the first so many lines.
     max_tokens
         The longest fill.
+    mode
+        Of every fill: fast is for typing, best takes longer and looks further.
     seed
         Of every fill.
     """
@@ -81,10 +92,11 @@ def evaluate(
         raise InputError("--output", "another file than the records", output)
     lines = _lines(records)[:limit]
     infiller = open_infiller(model)
+    asked = Asked(mode, max_tokens, seed)
     try:
         with output.open("wb") as out:
             for record in _progress(_records(lines, records), len(lines)):
-                result = _fill_or_say(infiller, record, max_tokens, seed)
+                result = _fill_or_say(infiller, record, asked)
                 out.write(msgspec.json.encode(result) + b"\n" if result else b"")
                 out.flush()
     except OSError as error:
@@ -120,10 +132,10 @@ def _progress(records: Iterator[Record | None], total: int) -> Iterator[Record]:
             progress.advance(task)
 
 
-def _fill_or_say(infiller: Infiller, record: Record, max_tokens: int, seed: int) -> Result | None:
+def _fill_or_say(infiller: Infiller, record: Record, asked: Asked) -> Result | None:
     """The result for one record; None, after saying so on stderr, where its schema cannot be used."""
     try:
-        return _fill(infiller, record, max_tokens, seed)
+        return _fill(infiller, record, asked)
     except InputError as error:
         if _schema(record) is None:
             raise
@@ -131,15 +143,16 @@ def _fill_or_say(infiller: Infiller, record: Record, max_tokens: int, seed: int)
         return None
 
 
-def _fill(infiller: Infiller, record: Record, max_tokens: int, seed: int) -> Result:
+def _fill(infiller: Infiller, record: Record, asked: Asked) -> Result:
     """The result for one record; nothing stays cached, so its time is that of a file seen for the first time."""
     request = InfillRequest(
         document=record.id,
         prefix=record.prefix,
         suffix=record.suffix,
         language=record.language,
-        max_tokens=max_tokens,
-        seed=seed,
+        max_tokens=asked.max_tokens,
+        mode=asked.mode,
+        seed=asked.seed,
         schema=_schema(record),
     )
     started = perf_counter()

@@ -10,7 +10,7 @@ from rich.console import Console
 from midfill.engine.errors import InputError
 from midfill.engine.grammars import JSON
 from midfill.engine.loading import open_infiller
-from midfill.engine.wire import Infill, InfillRequest, Schema
+from midfill.engine.wire import Infill, InfillRequest, Mode, Schema
 
 LANGUAGES = {
     ".py": "python",
@@ -41,6 +41,7 @@ def fill(
     to: str | None = None,
     schema: Path | None = None,
     model: Path | None = None,
+    mode: Mode = "fast",
     max_tokens: int = 64,
     seed: int = 0,
     json: bool = False,
@@ -59,6 +60,8 @@ def fill(
         A JSON Schema: a fill after which a JSON file does not meet it is left out.
     model
         Directory of a checkpoint; the embedded model by default.
+    mode
+        How: fast is for typing, best takes longer and looks further.
     max_tokens
         The longest fill.
     seed
@@ -78,6 +81,7 @@ def fill(
         suffix=text[end:],
         language=LANGUAGES.get(file.suffix.lower()),
         max_tokens=max_tokens,
+        mode=mode,
         seed=seed,
         schema=None if schema is None else read_schema(schema, file),
     )
