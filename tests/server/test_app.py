@@ -256,7 +256,8 @@ async def test_best_quality_that_is_not_there_is_told_and_fast_comes_instead(env
         editor.open("x = |\n")
         assert texts(await editor.ask(INVOKED)) == ["42"]
         (message,) = editor.client.messages
-        assert message.message == "midfill: best quality is not available with this model; fast is used instead"
+        assert message.message.startswith("midfill: best quality is not available; a script has none; midfill models")
+        assert message.message.endswith("; fast is used instead")
 
 
 async def test_wrong_settings_are_named_once(env: dict[str, str]) -> None:
@@ -307,7 +308,7 @@ async def test_a_folder_that_joins_the_workspace_brings_what_it_ignores(env: dic
     ],
 )
 async def test_a_models_directory_is_said_in_full(model: str | None, roots: list[str], arguments: object) -> None:
-    assert model_arguments(model, list(map(Path, roots))) == arguments
+    assert model_arguments("--model", model, list(map(Path, roots))) == arguments
 
 
 async def test_the_scenario_of_a_morning(env: dict[str, str]) -> None:

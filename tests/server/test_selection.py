@@ -135,7 +135,7 @@ async def test_a_fill_that_is_unsure_is_given_to_who_asks_for_it(env: dict[str, 
         ("nothing = TODO|\n", {}, "found nothing to fill the selection with"),
         ("total = TODO|\n", {"version": 0}, "the file has changed since the selection was made"),
         ("total = TODO|\n", {"uri": "file:///other.py"}, "the file is not open"),
-        ("total = TODO|\n", {"mode": "best"}, "best quality is not available with this model"),
+        ("total = TODO|\n", {"mode": "best"}, "best quality is not available; a script has none; midfill models"),
     ],
 )
 async def test_what_stands_in_the_way_is_told(

@@ -10,6 +10,7 @@ const FOR_SERVER = [
   "explicitMode",
   "maxTokens",
   "model",
+  "bestModel",
   "otherFiles",
   "schemas",
   "fetchSchemas",

@@ -51,7 +51,15 @@ def initialize(ls: Server, params: types.InitializeParams) -> None:
     ls.shared = Shared(engine, Statistics(), _paths(folders))
     ls.shared.tell = lambda message: ls.complain([message])
     ls.shared.inform = lambda message: ls.say(message, types.MessageType.Info)
+    ls.shared.show = lambda title, cancel: show(ls, title, cancel)
     use(ls, settings)
+
+
+def show(ls: Server, title: str, cancel: Callable[[], object]) -> Callable[[], None]:
+    """Shows a progress that can be cancelled; what it returns takes it away."""
+    progress = WorkDone(ls, title)
+    ls.spawn(progress.begin(on_cancel=cancel))  # not waited for: some clients never answer
+    return lambda: progress.end("")
 
 
 def _paths(folders: Iterable[str]) -> list[Path]:
@@ -118,14 +126,18 @@ async def configure(ls: Server, given: Any) -> None:
 
 
 def use(ls: Server, settings: Settings) -> None:
-    """Takes settings over. The model is that of the next engine which this server has to start."""
+    """Takes settings over. The models are those of the next engine which this server has to start."""
     ls.shared.use(settings)
-    ls.shared.engine.arguments = (*ls.engine_arguments, *model_arguments(settings.model, ls.shared.roots))
+    models = (
+        *model_arguments("--model", settings.model, ls.shared.roots),
+        *model_arguments("--best-model", settings.best_model, ls.shared.roots),
+    )
+    ls.shared.engine.arguments = (*ls.engine_arguments, *models)
     for session in ls.sessions.values():
         session.show_to_neighbours()
 
 
-def model_arguments(model: str | None, roots: Sequence[Path]) -> tuple[str, ...]:
+def model_arguments(option: str, model: str | None, roots: Sequence[Path]) -> tuple[str, ...]:
     """The engine's arguments for a model's directory, which may be relative to the workspace or start with a tilde.
 
     They say it in full: the engine runs in another folder.
@@ -134,7 +146,7 @@ def model_arguments(model: str | None, roots: Sequence[Path]) -> tuple[str, ...]
         return ()
     with suppress(RuntimeError):  # there is no such user: then it is a folder's name
         model = str(Path(model).expanduser())
-    return "--model", str(Path(*roots[:1], model).absolute())
+    return option, str(Path(*roots[:1], model).absolute())
 
 
 def did_change_workspace_folders(ls: Server, params: types.DidChangeWorkspaceFoldersParams) -> None:

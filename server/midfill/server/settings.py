@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     max_tokens: Annotated[int, Meta(ge=1, le=1024, description="1 to 1024 tokens")] = 64
     model: Annotated[str | None, Meta(description="a model's directory, or null")] = None
     """None is the embedded one. The engine is shared: the first window to start it decides."""
+    best_model: Annotated[str | None, Meta(description="a model's directory, or null")] = None
+    """What serves best mode; None is the other one. Like that, it is the choice of the first window."""
     other_files: Switch = True
     """Whether pieces of other open files are shown to the model."""
     schemas: ManySchemas = []

@@ -50,7 +50,7 @@ def test_a_selection_is_filled_by_a_code_action(window: Window) -> None:
 def test_best_quality_is_told_to_be_missing(window: Window) -> None:
     select_the_sum(window, "best.py")
     window.command("Midfill: Fill Selection (Best Quality)")
-    window.wait_for_message("best quality is not available with this model")
+    window.wait_for_message("best quality is not available")
     window.screenshot("no-best-quality")
     window.wait_for_text(AREA)
     window.dismiss_messages()
