@@ -1,12 +1,15 @@
 """Schemas as a client of the language server sees them: a notice, an allowed download, a setting that is wrong."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lsprotocol import types
+from pygls.exceptions import JsonRpcRequestCancelled
 from tests.server.editor import Editor, editing
-from tests.server.engine_here import until
+from tests.server.engine_here import PATIENCE_S, until
 from tests.server.web_here import WebHere, web_here
 
 RULES = [{"after": '"a": ', "text": "1", "valid": True}]
@@ -67,3 +70,25 @@ async def test_a_schema_that_the_settings_name_and_is_not_there_is_told_once(env
         wrong, missing = [message.message for message in editor.client.messages]
         assert "schemas: wanted an object with fileMatch, and url or schema" in wrong
         assert "missing.json" in missing
+
+
+def titles(editor: Editor) -> dict[str, types.ProgressToken]:
+    """The progresses that were begun: their tokens, by title."""
+    reports = editor.client.progress_reports.items()
+    begun = ((token, value) for token, values in reports for value in values)
+    return {value.title: token for token, value in begun if isinstance(value, types.WorkDoneProgressBegin)}
+
+
+async def test_waiting_for_a_schema_is_shown_and_can_be_cancelled(env: dict[str, str], web: WebHere) -> None:
+    never = threading.Event()
+    web.pages["/a.json"] = lambda request: [never.wait(PATIENCE_S)].clear()
+    async with editing(env, RULES, options={"fetchSchemas": True}) as editor:
+        editor.open(f'{{"$schema": "{web.url("/a.json")}", "a": |}}', uri="file:///work/b.json", language="json")
+        asking = asyncio.create_task(editor.ask())
+        while "Waiting for the schema" not in (shown := titles(editor)):
+            await editor.client.wait_for_notification(types.PROGRESS)
+        token = shown["Waiting for the schema"]
+        editor.client.window_work_done_progress_cancel(types.WorkDoneProgressCancelParams(token))
+        with pytest.raises(JsonRpcRequestCancelled):
+            await asking
+        never.set()

@@ -3,18 +3,25 @@
 The engine is a scripted one, which says of each fill what the script says: whether it is valid, nothing checks.
 """
 
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from tests.server.engine_here import EngineHere, cursor, edit, engine_here, text_of, until
+from tests.server.engine_here import PATIENCE_S, EngineHere, cursor, edit, engine_here, text_of, until
+from tests.server.web_here import WebHere, web_here
 
 from midfill.engine.errors import RequestFailed
 from midfill.engine.scripted import Rule
 from midfill.engine.wire import Schema
+from midfill.server import session as session_module
 from midfill.server.checked import MAX_CHECKED_BYTES
 from midfill.server.document import PREFIX_CHARS, SUFFIX_CHARS, Document, Place
 from midfill.server.offers import Gap
 from midfill.server.schema_texts import AT_ONCE_BYTES
+from midfill.server.selection import Point, SelectionArguments, SelectionError, Span, fill_selection
 from midfill.server.session import Session
 from midfill.server.settings import SchemaRule, Settings
 
@@ -165,6 +172,120 @@ async def test_while_the_schema_is_read_nothing_is_shown_unasked(tmp_path: Path)
         assert text_of(await session.suggest(cursor(0, 6), automatic=True)) == "1"
         (request,) = here.filler.requests
         assert request.schema is not None
+
+
+class SlowSchema:
+    """A schema of the web that comes when the test says so, and what the person is shown meanwhile."""
+
+    def __init__(self, web: WebHere) -> None:
+        self.settings = Settings(
+            debounce_ms=0,
+            speculate=False,
+            fetch_schemas=True,
+            schemas=[SchemaRule(file_match=["a.json"], url=web.url("/s.json"))],
+        )
+        self._comes = threading.Event()
+        self.shown: list[str] = []
+        self.cancel: Callable[[], object] | None = None
+        web.pages["/s.json"] = self._answer
+
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        assert self._comes.wait(PATIENCE_S)
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(b'{"type": "object"}')
+
+    def come(self) -> None:
+        self._comes.set()
+
+    def show(self, title: str, cancel: Callable[[], object]) -> Callable[[], None]:
+        self.shown.append(title)
+        self.cancel = cancel
+        return lambda: self.shown.append("")
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SlowSchema]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with web_here() as web:
+        schema = SlowSchema(web)
+        yield schema
+        schema.come()
+
+
+async def test_what_is_asked_for_by_hand_waits_for_the_schema(slow: SlowSchema) -> None:
+    async with engine_here(VALUE, settings=slow.settings) as here:
+        here.shared.show = slow.show
+        session = opened(here, '{"a": }')
+        asking = asyncio.create_task(session.suggest(cursor(0, 6), automatic=False))
+        await until(lambda: slow.shown)
+        assert here.filler.requests == []
+        slow.come()
+        assert text_of(await asking) == "1"
+        assert slow.shown == ["Waiting for the schema", ""]
+        (request,) = here.filler.requests
+        assert request.schema is not None
+
+
+async def test_a_key_while_it_waits_for_the_schema_ends_the_question(slow: SlowSchema) -> None:
+    async with engine_here(VALUE, settings=slow.settings) as here:
+        here.shared.show = slow.show
+        session = opened(here, '{"a": }')
+        asking = asyncio.create_task(session.suggest(cursor(0, 6), automatic=False))
+        await until(lambda: slow.shown)
+        edit(session, (0, 6), (0, 6), "1")
+        slow.come()
+        assert await asking is None
+        assert here.filler.requests == []
+
+
+async def test_waiting_for_the_schema_can_be_cancelled(slow: SlowSchema) -> None:
+    async with engine_here(VALUE, settings=slow.settings) as here:
+        here.shared.show = slow.show
+        asking = asyncio.create_task(opened(here, '{"a": }').suggest(cursor(0, 6), automatic=False))
+        await until(lambda: slow.cancel)
+        assert slow.cancel is not None
+        slow.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+        assert slow.shown[-1] == ""
+
+
+async def test_the_schema_is_not_waited_for_longer_than_one_may_take(
+    slow: SlowSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "TIMEOUT_S", 0.01)
+    async with engine_here(VALUE, settings=slow.settings) as here:
+        session = opened(here, '{"a": }')
+        assert text_of(await session.suggest(cursor(0, 6), automatic=False)) == "1"
+        (request,) = here.filler.requests
+        assert request.schema is None
+
+
+async def test_a_selection_is_filled_by_the_schema_that_came(slow: SlowSchema) -> None:
+    async with engine_here(VALUE, settings=slow.settings) as here:
+        here.shared.show = slow.show
+        session = opened(here, '{"a": 0}')
+        span = Span(Point(0, 6), Point(0, 7))
+        filling = asyncio.create_task(fill_selection(session, SelectionArguments("", span), lambda draft: None))
+        await until(lambda: slow.shown)
+        slow.come()
+        await filling
+        (request,) = here.filler.requests
+        assert request.schema is not None
+
+
+async def test_a_selection_is_not_filled_in_a_text_that_changed_while_its_schema_came(slow: SlowSchema) -> None:
+    async with engine_here(VALUE, settings=slow.settings) as here:
+        here.shared.show = slow.show
+        session = opened(here, '{"a": 0}')
+        span = Span(Point(0, 6), Point(0, 7))
+        filling = asyncio.create_task(fill_selection(session, SelectionArguments("", span), lambda draft: None))
+        await until(lambda: slow.shown)
+        edit(session, (0, 0), (0, 0), "\n")
+        slow.come()
+        with pytest.raises(SelectionError, match="has changed while its schema was fetched"):
+            await filling
 
 
 async def test_a_schema_that_the_engine_cannot_use_is_told_once_and_then_left_out() -> None:

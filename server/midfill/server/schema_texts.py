@@ -75,6 +75,11 @@ class SchemaTexts:
         self._ignored, self.cache, self._may_fetch, self._clock = ignored, cache, may_fetch, clock
         self._entries: dict[str, _Entry] = {}
         self._workers = _Workers()
+        self._news = asyncio.Event()
+
+    async def news(self) -> None:
+        """Waits until one more of those that are being found out is known."""
+        await self._news.wait()
 
     def look_up(self, uri: str) -> Found | None:
         """What is known now; None while it is being found out. A changed file's old text stands until it is read."""
@@ -158,6 +163,8 @@ class SchemaTexts:
         def take(found: Found) -> None:
             entry.found, entry.is_busy = found, False
             entry.look_again_at = self._clock() + (min(RETRY_S, fresh_s) if isinstance(found, Missing) else fresh_s)
+            self._news.set()
+            self._news = asyncio.Event()
 
         def work() -> None:
             found: Found = Missing("a schema was not read, by a fault of ours")

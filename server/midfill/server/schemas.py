@@ -77,6 +77,10 @@ class Schemas:
         sought = self._sought(document, path, cursor)
         return Sought(None) if sought.schema in self._refused else sought
 
+    async def news(self) -> None:
+        """Waits until more is known of the schemas that are being found."""
+        await self._texts.news()
+
     def note_failure(self, schema: Schema, error: RequestFailed) -> None:
         """Where the engine cannot use a schema, documents are filled as if there were none, and it is told why."""
         names = ("schema", schema.uri, *(uri for uri, _ in schema.others))

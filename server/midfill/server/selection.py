@@ -95,6 +95,9 @@ async def fill_selection(
     version = document.version
     start, end = sorted(document.place(types.Position(*msgspec.structs.astuple(p))) for p in arguments.range.ends)
     gap = Gap(start, end)
+    await session.wait_for_schema(gap.start)
+    if document.version != version:
+        raise SelectionError("the file has changed while its schema was fetched")
     infill = await session.fill_span(gap, arguments.mode, _most_tokens(session, gap), on_draft)
     if document.version != version:
         raise SelectionError("the file has changed while it was filled")

@@ -22,6 +22,7 @@ from midfill.server.json_text import JSON_LANGUAGES
 from midfill.server.offers import Gap, Offer, goes_along, goes_on
 from midfill.server.quiet import Rhythm, reason_for_quiet
 from midfill.server.reuse import SITUATION_CHARS, Situation, typed_since
+from midfill.server.schema_download import TIMEOUT_S
 from midfill.server.schemas import Sought
 from midfill.server.secret_files import secret_pattern
 from midfill.server.settings import Settings
@@ -125,14 +126,20 @@ class Session:
         """The suggestion for a cursor at `gap`, if there is one. A newer call or an edit makes older ones return None.
 
         While a command waits for the engine, nothing is suggested unasked: it would take the command's place there.
-        Neither while the document's schema is being found: nothing could say whether it is met.
+        Neither while the document's schema is being found: nothing could say whether it is met. What was asked for by
+        hand waits for it.
         """
         self._turn += 1
         if self.reason_for_silence() is not None or (automatic and self._num_spans):
             return None
-        if self._follow_schema(gap.start).is_being_found and automatic:
-            log.debug("quiet: the schema is being found")
-            return None
+        if self._follow_schema(gap.start).is_being_found:
+            asked = (self._turn, self.num_edits)
+            if automatic:
+                log.debug("quiet: the schema is being found")
+                return None
+            await self.wait_for_schema(gap.start)
+            if asked != (self._turn, self.num_edits):
+                return None
         situation = situation_at(self.document, gap)
         question = _Question(gap, situation, automatic, self._turn, self.num_edits)
         wants_best = not automatic and self.shared.settings.explicit_mode == "best"
@@ -175,6 +182,25 @@ class Session:
             self._nothing_at = None
             self.shared.reuse.forget(self.document.uri)
         return sought
+
+    async def wait_for_schema(self, cursor: Place) -> None:
+        """Waits while the document's schema is being found, no longer than one may take; the person sees it.
+
+        Where that was too long, and where there is none after all, what follows is held to plain JSON.
+        """
+        if not self._follow_schema(cursor).is_being_found:
+            return
+        work = asyncio.current_task()
+        assert work is not None
+        hide = self.shared.show("Waiting for the schema", work.cancel)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                while self._follow_schema(cursor).is_being_found:
+                    await self.shared.schemas.news()
+        except TimeoutError:
+            log.info("the schema is not waited for any longer")
+        finally:
+            hide()
 
     def _is_current(self, question: _Question) -> bool:
         """Whether the answer still has its place: nothing was asked and nothing was changed since."""

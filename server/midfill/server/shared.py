@@ -30,6 +30,8 @@ class Shared:
         """Says to the person what is wrong, once."""
         self.inform: Callable[[str], None] = log.info
         """Says to the person what is possible."""
+        self.show: Callable[[str, Callable[[], object]], Callable[[], None]] = lambda title, cancel: lambda: None
+        """Shows to the person what takes time, with a way to cancel it. What it returns takes that away."""
         self.ids = count(1)
         self.use(Settings())
 
