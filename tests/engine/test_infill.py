@@ -164,9 +164,9 @@ def test_typing_on_reuses_the_prompt():
     assert answer.cached_tokens >= answer.prompt_tokens - 5
 
 
-@pytest.mark.parametrize("max_tokens", [16, 80])
-def test_closing_a_fill_between_any_two_passes_frees_it_and_keeps_the_cache_right(max_tokens: int):
-    asked = request(SOURCE[:300], SOURCE[340:], max_tokens)
+@pytest.mark.parametrize(("max_tokens", "mode"), [(16, "fast"), (80, "fast"), (80, "best")])
+def test_closing_a_fill_between_any_two_passes_frees_it_and_keeps_the_cache_right(max_tokens: int, mode: Mode):
+    asked = msgspec.structs.replace(request(SOURCE[:300], SOURCE[340:], max_tokens), mode=mode)
     passes = len(finish(infiller().fill(asked))[0])
     for done in range(passes + 1):
         engine = infiller()

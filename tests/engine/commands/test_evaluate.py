@@ -12,6 +12,7 @@ import pytest
 
 from midfill.engine.commands.evaluate import evaluate
 from midfill.engine.errors import CheckpointError, InputError
+from midfill.engine.wire import Mode
 
 COMMAND = Path(sys.executable).with_name("midfill")
 RECORDS = [
@@ -77,6 +78,16 @@ def test_the_seed_decides(tmp_path: Path, output: Path, model: Path) -> None:
     records = write(tmp_path / "in.jsonl", *RECORDS)
     one, again, two = (completions(records, output, model, seed) for seed in (1, 1, 2))
     assert one == again != two
+
+
+def test_the_mode_decides(tmp_path: Path, output: Path, model: Path) -> None:
+    records = write(tmp_path / "in.jsonl", *RECORDS)
+    steps: list[int] = []
+    modes: tuple[Mode, ...] = ("fast", "best")
+    for mode in modes:
+        evaluate(records, output=output, model=model, max_tokens=4, mode=mode)
+        steps.append(sum(each["steps"] for each in results(output)))
+    assert steps[0] < steps[1]
 
 
 def test_a_gzipped_file_is_read(tmp_path: Path, output: Path, model: Path) -> None:

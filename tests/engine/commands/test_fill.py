@@ -17,7 +17,7 @@ from midfill.engine.commands.fill import LANGUAGES, fill, offset, read_text
 from midfill.engine.errors import CheckpointError, InputError
 from midfill.engine.loading import open_infiller
 from midfill.engine.prompt import NANO_LANGUAGES
-from midfill.engine.wire import Infill, InfillRequest
+from midfill.engine.wire import Infill, InfillRequest, Mode
 
 COMMAND = Path(sys.executable).with_name("midfill")
 AWKWARD = (
@@ -142,6 +142,15 @@ def test_the_same_seed_gives_the_same_fill_and_another_seed_another(
     texts = [filled(seed) for seed in range(4)]
     assert [filled(seed) for seed in range(4)] == texts
     assert len(set(texts)) > 1
+
+
+def test_best_mode_looks_further(document: Path, model: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    steps: list[int] = []
+    modes: tuple[Mode, ...] = ("fast", "best")
+    for mode in modes:
+        fill(document, at="2:4", model=model, mode=mode, max_tokens=4, json=True)
+        steps.append(json.loads(capfdbinary.readouterr().out)["steps"])
+    assert steps[0] < steps[1]
 
 
 # What can be wrong
