@@ -162,6 +162,15 @@ def test_each_place_of_a_draft_has_an_acceptance_of_its_own():
     assert lengths.tokens_a_second(2) == pytest.approx(3 / 1.2, rel=0.02)
 
 
+def test_drafts_that_end_early_do_not_use_up_the_probes():
+    world, lengths, chosen = World(acceptance=0.9, step_s=0.05, more_s=0.05), DraftLength(MOST), Counter[int]()
+    for _ in range(ROUNDS):
+        length = lengths.choose()
+        chosen[length] += 1
+        lengths.learn(world.round(world.rng.randint(min(length, 1), length)))
+    assert NUM_MEASURED + 5 < chosen[0] < 0.05 * ROUNDS
+
+
 def test_choosing_changes_nothing_and_the_same_rounds_give_the_same_lengths():
     one, other = DraftLength(MOST), DraftLength(MOST)
     world = World(acceptance=0.6, step_s=0.1, more_s=0.1, noise=busy)

@@ -63,7 +63,9 @@ class DraftLength:
     def learn(self, round: Round) -> None:
         """Takes in a round, of whatever length up to `most` it was."""
         seconds = round.draft_s + round.pass_s
-        self._to_probe_s += PROBING * seconds if round.num_drafts == self._best else -seconds
+        # A drafter may have less to say than it was asked for: that is no probe.
+        is_probe = self._to_probe_s > 0 and round.num_drafts != self._best
+        self._to_probe_s += -seconds if is_probe else PROBING * seconds
         self._seen[round.num_drafts] = self._num_rounds
         self._num_rounds += 1
         self._learn_times(round)
