@@ -9,6 +9,7 @@ from midfill.engine.schema.gap import Effort, Gap
 from midfill.engine.schema.gate import Gate
 from midfill.engine.schema.json_text import COMMENTED
 from midfill.engine.schema.load import load_automaton
+from midfill.engine.schema.patterns import Patterns
 from midfill.engine.schema.resumed import Resumed
 from midfill.engine.schema.spellings import Spellings
 from midfill.engine.schema.token_automaton import FAR, MOST_LOOKS, MOST_OPENED, TokenAutomaton
@@ -91,6 +92,7 @@ class Grammars:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._spellings: Spellings | None = None
+        self._patterns = Patterns()
         self._grammars: OrderedDict[tuple[Schema | None, str], Grammar] = OrderedDict()
 
     def hold(self, request: InfillRequest, prompt: Prompt) -> Hold | None:
@@ -113,7 +115,7 @@ class Grammars:
         if known is None or len(known.automaton.states) > MOST_STATES:
             # The gate first: it holds the schema to its draft's own schema, and so refuses most that is wrong with it.
             gate = known.gate if known else Gate(schema, language)
-            known = Grammar(load_automaton(schema, language), gate)
+            known = Grammar(load_automaton(schema, language, self._patterns), gate)
         self._grammars[key] = known
         while len(self._grammars) > MOST_GRAMMARS:
             self._grammars.popitem(last=False)

@@ -2,7 +2,7 @@ import jsonschema_rs
 import pytest
 
 from midfill.engine.schema.formats import FORMATS
-from midfill.engine.schema.pattern import compile_pattern
+from midfill.engine.schema.patterns import Patterns
 
 EXAMPLES = {
     "date": ("2024-02-29 2000-02-29 1999-12-31", "2023-02-29 1900-02-29 2024-13-01 2024-04-31 24-01-01"),
@@ -34,7 +34,7 @@ EXAMPLES = {
 
 
 def is_told(name: str, text: str) -> bool:
-    pattern = compile_pattern(FORMATS[name].pattern)
+    pattern = Patterns().compile(FORMATS[name].pattern)
     state = pattern.start
     for char in text:
         state = pattern.step(state, char)
@@ -50,14 +50,14 @@ def test_format_is_told(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_shortest_text_of_a_format_is_right_for_an_independent_validator(name: str) -> None:
-    pattern = compile_pattern(FORMATS[name].pattern)
+    pattern = Patterns().compile(FORMATS[name].pattern)
     validator = jsonschema_rs.Draft202012Validator({"format": name}, validate_formats=True)
     assert validator.is_valid(pattern.shortest(pattern.start))
 
 
 @pytest.mark.parametrize(("name", "begun", "ended"), [("date", "2024-0", "2024-01-01"), ("uuid", "2eb8aa08-", None)])
 def test_begun_text_is_ended_in_its_format(name: str, begun: str, ended: str | None) -> None:
-    pattern = compile_pattern(FORMATS[name].pattern)
+    pattern = Patterns().compile(FORMATS[name].pattern)
     state = pattern.start
     for char in begun:
         state = pattern.step(state, char)

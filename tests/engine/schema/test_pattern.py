@@ -8,9 +8,11 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from midfill.engine.schema.constraint import DEAD
-from midfill.engine.schema.pattern import Pattern, compile_pattern
+from midfill.engine.schema.pattern import Pattern
 from midfill.engine.schema.pattern_graph import graph_of
-from midfill.engine.schema.pattern_syntax import parse
+from midfill.engine.schema.pattern_memory import PatternMemory
+from midfill.engine.schema.pattern_syntax import UnsupportedPattern, parse
+from midfill.engine.schema.patterns import Patterns
 
 ALPHABET = "ab0_- "
 
@@ -23,7 +25,7 @@ def run(pattern: Pattern, text: str) -> int:
 
 
 def matches(source: str, text: str) -> bool:
-    pattern = compile_pattern(source)
+    pattern = Patterns().compile(source)
     return pattern.accepts(run(pattern, text))
 
 
@@ -58,13 +60,13 @@ def test_pattern_finds_what_re_finds(source: str, text: str) -> None:
 
 @given(SOURCES, TEXTS, TEXTS)
 def test_dead_state_has_no_match_ahead(source: str, text: str, more: str) -> None:
-    if run(compile_pattern(source), text) == DEAD:
+    if run(Patterns().compile(source), text) == DEAD:
         assert not as_python(source).search(text + more)
 
 
 @given(SOURCES, TEXTS)
 def test_shortest_text_matches_and_none_is_shorter(source: str, text: str) -> None:
-    pattern = compile_pattern(source)
+    pattern = Patterns().compile(source)
     state = run(pattern, text)
     found = pattern.shortest(state)
     if found is None:
@@ -77,9 +79,10 @@ def test_shortest_text_matches_and_none_is_shorter(source: str, text: str) -> No
 
 @given(st.recursive(ATOMS, _grown, max_leaves=6).map(lambda source: f"^(?:{source})$"), TEXTS)
 def test_shortest_text_is_found_where_there_is_one(source: str, text: str) -> None:
-    state = run(compile_pattern(source), text[:3])
+    pattern = Patterns().compile(source)
+    state = run(pattern, text[:3])
     assume(as_python(source).search(text))
-    assert compile_pattern(source).shortest(state) is not None
+    assert pattern.shortest(state) is not None
 
 
 @pytest.mark.parametrize(
@@ -115,12 +118,12 @@ def test_pattern_is_read_as_browsers_read_it(source: str, text: str, found: bool
 
 
 def test_shortest_text_is_the_plainest() -> None:
-    shortest = [compile_pattern(source) for source in (r"^[\x00-z]$", r"^\d{3}-\w$", "^(dev|prod)$", "^[^a]$")]
+    shortest = [Patterns().compile(source) for source in (r"^[\x00-z]$", r"^\d{3}-\w$", "^(dev|prod)$", "^[^a]$")]
     assert [pattern.shortest(pattern.start) for pattern in shortest] == ["a", "000-a", "dev", "0"]
 
 
 def test_pattern_without_texts_is_dead_from_the_start() -> None:
-    assert compile_pattern("^[]").start == DEAD
+    assert Patterns().compile("^[]").start == DEAD
 
 
 @pytest.mark.parametrize(
@@ -129,16 +132,20 @@ def test_pattern_without_texts_is_dead_from_the_start() -> None:
 )
 def test_pattern_that_ruins_backtrackers_takes_bounded_time(source: str) -> None:
     started = time.process_time()
-    pattern = compile_pattern(source)
+    pattern = Patterns().compile(source)
     assert pattern.step(run(pattern, "a" * 5000), "!") is not None
     pattern.shortest(pattern.start)
     assert time.process_time() - started < 5  # about 0.1 s; a backtracker would not be back
 
 
-def test_pattern_that_needs_too_many_states_gives_up_and_accepts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("midfill.engine.schema.pattern._MAX_BITS", 100_000)
-    pattern = Pattern(graph_of(parse("[ab]*a[ab]{12}$")))
+def test_pattern_that_needs_too_many_states_gives_up_and_accepts_nothing() -> None:
+    pattern = Pattern(graph_of(parse("[ab]*a[ab]{12}$")), PatternMemory(400_000))
     state = run(pattern, "aab" * 40)
     assert pattern.step(state, "a") == pattern.step(state, "b") == state != DEAD
     assert not pattern.accepts(state)
     assert pattern.shortest(state) is None
+
+
+def test_pattern_is_refused_where_no_memory_is_left_for_it() -> None:
+    with pytest.raises(UnsupportedPattern, match="memory"):
+        Pattern(graph_of(parse("a{100}")), PatternMemory(10_000))

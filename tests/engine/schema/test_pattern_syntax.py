@@ -3,8 +3,8 @@ import time
 import pytest
 
 from midfill.engine.schema.char_sets import CharSet
-from midfill.engine.schema.pattern import compile_pattern
 from midfill.engine.schema.pattern_syntax import UnsupportedPattern, parse
+from midfill.engine.schema.patterns import Patterns
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_pattern_that_cannot_be_followed_is_told(source: str) -> None:
 def test_huge_pattern_is_refused_soon(source: str) -> None:
     started = time.process_time()
     with pytest.raises(UnsupportedPattern):
-        compile_pattern(source)
+        Patterns().compile(source)
     assert time.process_time() - started < 2  # about 0.1 s
 
 

@@ -5,7 +5,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midfill.engine.schema.pattern import compile_pattern
+from midfill.engine.schema.patterns import Patterns
 from midfill.engine.schema.text_rules import MAX_COUNTED, TextChecker, TextRule
 
 ALPHABET = "ab0"
@@ -21,13 +21,14 @@ RULES = st.builds(
     st.lists(st.sampled_from(SOURCES), max_size=2),
     st.none() | st.none() | st.frozensets(st.text(ALPHABET, max_size=3), max_size=4),
 )
+PATTERNS = Patterns()
 Plain = tuple[int, int | None, tuple[str, ...], frozenset[str] | None]
 
 
 def checker_of(*rules: Plain) -> TextChecker:
     return TextChecker(
         [
-            TextRule(least, most, tuple(map(compile_pattern, sources)), literals)
+            TextRule(least, most, tuple(map(PATTERNS.compile, sources)), literals)
             for least, most, sources, literals in rules
         ]
     )

@@ -17,8 +17,9 @@ from midfill.engine.schema.formats import FORMATS
 from midfill.engine.schema.keywords import KEYWORDS, PASSED_OVER
 from midfill.engine.schema.nodes import KINDS, Kind, Node
 from midfill.engine.schema.number_rules import NumberRule
-from midfill.engine.schema.pattern import Pattern, compile_pattern
+from midfill.engine.schema.pattern import Pattern
 from midfill.engine.schema.pattern_syntax import UnsupportedPattern
+from midfill.engine.schema.patterns import Patterns
 from midfill.engine.schema.text_rules import TextRule
 from midfill.engine.wire import SchemaDraft
 
@@ -33,8 +34,14 @@ class Reader:
     """
 
     def __init__(
-        self, schema: Any, uri: str = "", others: Mapping[str, Any] | None = None, draft: SchemaDraft | None = None
+        self,
+        schema: Any,
+        uri: str = "",
+        others: Mapping[str, Any] | None = None,
+        draft: SchemaDraft | None = None,
+        patterns: Patterns | None = None,
     ) -> None:
+        self.patterns = patterns or Patterns()
         self.fault: InputError | None = None
         """The first thing found wrong in what was read so far. The keyword it is in is left to the gate."""
         self._default: SchemaDraft = draft or DEFAULT
@@ -153,7 +160,7 @@ class _Keywords:
 
     def _pattern(self, keyword: str, source: str) -> Pattern | None:
         try:
-            return compile_pattern(source)
+            return self.reader.patterns.compile(source)
         except UnsupportedPattern:
             self.node.left.add(keyword)
             return None

@@ -1,21 +1,23 @@
 """Regular expressions followed a character at a time, in bounded time and memory whatever the pattern."""
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from midfill.engine.schema.char_sets import is_word
 from midfill.engine.schema.constraint import DEAD
-from midfill.engine.schema.pattern_graph import FINAL, UNREACHABLE, Graph, bits, graph_of
-from midfill.engine.schema.pattern_syntax import parse
+from midfill.engine.schema.pattern_graph import FINAL, UNREACHABLE, Graph, bits
+from midfill.engine.schema.pattern_memory import PatternMemory
+from midfill.engine.schema.pattern_syntax import UnsupportedPattern
 from midfill.engine.schema.text_search import shortest_texts
 
 MATCHED = 1
 """The state of every pattern in which the text holds a match, whatever comes next."""
 
 _LOST = 2
-"""Where a pattern goes that would need more memory than `_MAX_BITS`: from there nothing is accepted or ruled out."""
+"""Where a pattern goes that would need more memory than it may have: from there nothing is accepted or ruled out."""
 
-_MAX_BITS = 1 << 29  # 64 MiB
+_STATE_BITS = 8192
+"""About 1 KiB, of a state beside its set of positions."""
 _MAX_SEARCHED = 4096
 _PLAIN = "a0AZT-_. bcxyz/:@,;+*=~!?#$%&()[]{}<>|^`'" + "123456789B" + "\u00e9\u4e00\n\t"
 
@@ -23,10 +25,14 @@ _AT_START, _AFTER_WORD, _AFTER_OTHER, _AT_END = range(4)
 
 
 class Pattern:
-    """Whether a text contains a match: states are small integers, made as they are met. See `compile_pattern`."""
+    """Whether a text contains a match: states are small integers, made as they are met. See `Patterns`."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, memory: PatternMemory) -> None:
+        """Raises `UnsupportedPattern` where there is too little memory left for it."""
         self._graph = graph
+        self._share = memory.share_of(self)
+        if not self._share.take(len(graph.follow) ** 2):
+            raise UnsupportedPattern("more than the memory that is left for patterns")
         self._edges = graph.assertions.get("b", 0) | graph.assertions.get("B", 0)
         self._asserting = sum(graph.assertions.values())
         self._lasting = _lasting(graph)
@@ -39,7 +45,6 @@ class Pattern:
         self._moves: list[dict[int, int]] = []
         self._accepts: list[bool] = []
         self._distances: list[int | None] = []
-        self._bits_left = _MAX_BITS
         for accepts, distance in ((False, UNREACHABLE), (True, 0), (False, 1)):
             self._new_state(0, _AFTER_OTHER, accepts)
             self._distances[-1] = distance
@@ -113,8 +118,7 @@ class Pattern:
         known = self._ids.get((positions, before))
         if known is not None:
             return known
-        self._bits_left -= len(self._graph.follow) + 8192  # about 1 KiB beside the set
-        if self._bits_left < 0:
+        if not self._share.take(len(self._graph.follow) + _STATE_BITS):
             return _LOST
         accepts = bool(self._cross(positions, before, _AT_END) & FINAL)
         self._ids[positions, before] = self._new_state(positions, before, accepts)
@@ -166,9 +170,3 @@ def _of_categories(graph: Graph) -> str:
     """Letters of many kinds, where a pattern names general categories."""
     named = any(chars.categories for chars in graph.chars)
     return "Aaǅʰªःः̀⃝Ⅷ²‿—«»¡$^©\u2028\u2029\x01\xad\ue000\u0378" if named else ""
-
-
-@lru_cache(maxsize=256)
-def compile_pattern(source: str) -> Pattern:
-    """A pattern as JSON Schema has it, to be searched for; raises `UnsupportedPattern`."""
-    return Pattern(graph_of(parse(source)))

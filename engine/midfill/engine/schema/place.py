@@ -15,7 +15,8 @@ from midfill.engine.schema.compile import Reader
 from midfill.engine.schema.keys import Keys
 from midfill.engine.schema.nodes import KINDS, Kind, Node, run
 from midfill.engine.schema.number_rules import NumberChecker
-from midfill.engine.schema.pattern import compile_pattern
+from midfill.engine.schema.pattern_syntax import UnsupportedPattern
+from midfill.engine.schema.patterns import Patterns
 from midfill.engine.schema.text_rules import TextChecker, TextRule
 
 MOST_PARTS = 200
@@ -200,7 +201,8 @@ class Place:
         """The rules for strings with the `format`s, which no string must have; None where none is named."""
         if not any(node.format for node in self.nodes):
             return None
-        return _Rules([_with_format(node) for node in self.nodes], TextChecker)
+        patterns = self._places.reader.patterns
+        return _Rules([_with_format(node, patterns) for node in self.nodes], TextChecker)
 
     # Parts of values.
 
@@ -464,11 +466,14 @@ class _Gathering:
         return Part(self.failed, places.of([self._nodes[number] for number in numbers]), owners, counted)
 
 
-def _with_format(node: Node) -> TextRule | None:
+def _with_format(node: Node, patterns: Patterns) -> TextRule | None:
     if node.format is None:
         return node.text
     rule = node.text or TextRule()
-    return rule._replace(patterns=(*rule.patterns, compile_pattern(node.format.pattern)))
+    try:
+        return rule._replace(patterns=(*rule.patterns, patterns.compile(node.format.pattern)))
+    except UnsupportedPattern:  # too little memory is left
+        return node.text
 
 
 def _must_be(form: _Form, hopeful: int, sure: int, kind: Kind | None) -> bool:
