@@ -6,11 +6,9 @@ import pytest
 import torch
 from drafter_lessons import NUM_LIKELIEST, Lesson
 from examples import BOS, PAD
-from tests.nano.lessons_here import SHAPE, lessons, teacher
+from tests.nano.lessons_here import SHAPE, lessons, slot_of, teacher
 
 from midfill.engine.config import FULL, SLIDING
-from midfill.engine.kv import KVSlot
-from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.speculative import no_drafts, speculate
 from midfill.engine.verify import verify_greedy
 
@@ -23,12 +21,6 @@ KEPT_TOLERANCE = 0.02
 @pytest.fixture(scope="module")
 def lesson(tmp_path_factory: pytest.TempPathFactory) -> Lesson:
     return lessons(tmp_path_factory.mktemp("corpus"))[0]
-
-
-def slot_of(tokens: list[int]) -> KVSlot:
-    slot = KVSlot(teacher().config, torch.device("cpu"), torch.float32)
-    PrefixCache(teacher(), 0).encode(slot, tokens)
-    return slot
 
 
 def test_a_lesson_has_the_sizes_it_says(lesson: Lesson):
