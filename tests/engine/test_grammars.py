@@ -1,5 +1,8 @@
 """`midfill.engine.grammars`: which requests are held to what, and what is kept for the next."""
 
+from collections.abc import Generator
+
+import msgspec
 import pytest
 
 from midfill.engine import grammars as grammars_module
@@ -24,7 +27,15 @@ def hold(
     grammars: Grammars | None = None,
 ) -> Hold | None:
     request = InfillRequest(document="a", prefix=prefix, suffix=suffix, language=language, schema=schema)
-    return (grammars or Grammars(TOKENIZER)).hold(request, Prompt([1], partial, closing, [2]))
+    return finished((grammars or Grammars(TOKENIZER)).hold(request, Prompt([1], partial, closing, [2])))
+
+
+def finished(holding: Generator[None, None, Hold | None]) -> Hold | None:
+    while True:
+        try:
+            next(holding)
+        except StopIteration as end:
+            return end.value
 
 
 def held(*arguments: str, **options: object) -> Hold:
@@ -99,6 +110,39 @@ def test_an_automaton_that_has_grown_large_is_made_anew(monkeypatch: pytest.Monk
     grammars = Grammars(TOKENIZER)
     first = held(grammars=grammars).gap.automaton
     assert held(grammars=grammars).gap.automaton is not first
+
+
+def test_a_hold_is_made_in_steps_of_which_a_known_schema_takes_fewer() -> None:
+    grammars, prompt = Grammars(TOKENIZER), Prompt([1], b"", "", [2])
+    request = InfillRequest(document="a", prefix="{", suffix="}", language="json", schema=SCHEMA)
+    new, known = (sum(1 for _ in grammars.hold(request, prompt)) for _ in range(2))
+    assert new > known > 3
+    assert list(grammars.hold(msgspec.structs.replace(request, language="python"), prompt)) == []
+
+
+def test_what_was_made_of_a_schema_is_kept_when_a_newer_request_overtakes() -> None:
+    grammars, prompt = Grammars(TOKENIZER), Prompt([1], b"", "", [2])
+    request = InfillRequest(document="a", prefix="{", suffix="}", language="json", schema=SCHEMA)
+    holding = grammars.hold(request, prompt)
+    for _ in range(3):  # tokens, gate, automaton
+        next(holding)
+    holding.close()
+    again, known = (sum(1 for _ in grammars.hold(request, prompt)) for _ in range(2))
+    assert again == known
+
+
+def test_two_fills_by_one_schema_may_be_made_out_in_turn() -> None:
+    grammars = Grammars(TOKENIZER)
+    alone = [held(prefix) for prefix in ("{", '{"b": ')]
+    requests = [InfillRequest(document="a", prefix=prefix, suffix="}", schema=SCHEMA) for prefix in ("{", '{"b": ')]
+    holding = [grammars.hold(request, Prompt([1], b"", "", [2])) for request in requests]
+    for _ in range(3):
+        for each in holding:
+            next(each)
+    for expected, each in zip(alone, holding, strict=True):
+        found = finished(each)
+        assert found is not None
+        assert found.completions(TOKENIZER, 24) == expected.completions(TOKENIZER, 24)
 
 
 def test_a_schema_that_is_no_json_says_so() -> None:

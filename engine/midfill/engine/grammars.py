@@ -1,6 +1,8 @@
 """What fills of JSON documents are held to: grammar and schema as an automaton, and the validator's last word."""
 
 from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from midfill.engine.prompt import Prompt
@@ -32,22 +34,39 @@ FORCED_STARTS = 8
 class Grammar(NamedTuple):
     """A schema in both forms."""
 
-    automaton: Automaton
     gate: Gate
+    automaton: Automaton | None = None
+    """None before it is made."""
 
 
 class Hold:
     """What the fill of one request is held to."""
 
-    def __init__(self, grammar: Grammar, spellings: Spellings, request: InfillRequest, prompt: Prompt) -> None:
+    def __init__(
+        self, gate: Gate, automaton: Automaton, spellings: Spellings, request: InfillRequest, prompt: Prompt
+    ) -> None:
         self.prefix, self.suffix, self.partial = request.prefix, prompt.closing + request.suffix, prompt.partial
-        self.gate, self.closing = grammar.gate, prompt.closing
+        self.gate, self.closing, self._spellings = gate, prompt.closing, spellings
         self.has_schema = request.schema is not None
-        self.gap = Gap(grammar.automaton, self.prefix, self.suffix, EFFORT)
+        self.gap = Gap(automaton, self.prefix, self.suffix, EFFORT)
+
+    @cached_property
+    def tokens(self) -> TokenAutomaton:
+        """The gap as tokens see it, its start opened."""
         looks = READING // (1 + len(self.suffix))
-        self.tokens = TokenAutomaton(
-            Resumed(self.gap, self.partial), spellings, min(MOST_OPENED, 1 + looks // 3), min(MOST_LOOKS, 1 + looks)
-        )
+        resumed = Resumed(self.gap, self.partial)
+        tokens = TokenAutomaton(resumed, self._spellings, min(MOST_OPENED, 1 + looks // 3), min(MOST_LOOKS, 1 + looks))
+        tokens.open_start()
+        return tokens
+
+    def settling(self) -> Iterator[None]:
+        """Finds out what the search asks first, which takes up to 0.1 s while a schema is new, a little at a time."""
+        yield from self.gap.settling()
+        if self.shortest is not None:
+            yield
+            for begin in self._likely():
+                self.gap.completion(_after(self.gap, begin))
+                yield
 
     @property
     def is_whole(self) -> bool:
@@ -64,11 +83,14 @@ class Hold:
         """Fills that need no model: the shortest that is known, and such as begin with what may well come first."""
         gap = self.gap
         texts = [gap.completion(gap.start)]
-        for begin in gap.continuations(gap.start)[:FORCED_STARTS]:
+        for begin in self._likely():
             rest = gap.completion(_after(gap, begin))
             texts.append(None if rest is None else begin + rest)
         fills = [tokenizer.encode((self.partial + text).decode(errors="replace")) for text in texts if text]
         return [fill for fill in fills if len(fill) <= max_tokens]
+
+    def _likely(self) -> Sequence[bytes]:
+        return self.gap.continuations(self.gap.start)[:FORCED_STARTS]
 
     def text(self, spelled: bytes) -> str:
         """What the bytes of a fill's tokens add behind the cursor."""
@@ -95,31 +117,46 @@ class Grammars:
         self._patterns = Patterns()
         self._grammars: OrderedDict[tuple[Schema | None, str], Grammar] = OrderedDict()
 
-    def hold(self, request: InfillRequest, prompt: Prompt) -> Hold | None:
+    def hold(self, request: InfillRequest, prompt: Prompt) -> Generator[None, None, Hold | None]:
         """What the fill is held to; None where that is nothing: no JSON, or broken beyond what can be read.
 
-        Raises `InputError` for a schema that cannot be used.
+        Yields between its parts, so that a newer request need not wait for all of them. What is made of a schema is
+        kept even if this is closed. Raises `InputError` for a schema that cannot be used.
         """
         language = request.language or ("json" if request.schema else None)
         if language not in JSON:
             return None
         if self._spellings is None:
             self._spellings = Spellings(self._tokenizer.token_bytes)
-        hold = Hold(self._grammar(request.schema, language), self._spellings, request, prompt)
-        hold.tokens.open_start()
+            yield
+        gate = self._gate(request.schema, language)
+        if self._grammars[request.schema, language].automaton is None:
+            yield
+        automaton = self._automaton(request.schema, language)
+        hold = Hold(gate, automaton, self._spellings, request, prompt)
+        yield from hold.settling()
         return hold if hold.is_whole or hold.shortest is not None else None
 
-    def _grammar(self, schema: Schema | None, language: str) -> Grammar:
+    def _gate(self, schema: Schema | None, language: str) -> Gate:
+        """It comes first: it holds the schema to its draft's own schema, and so refuses most that is wrong with it."""
         key = (schema, language)
-        known = self._grammars.pop(key, None)
-        if known is None or len(known.automaton.states) > MOST_STATES:
-            # The gate first: it holds the schema to its draft's own schema, and so refuses most that is wrong with it.
-            gate = known.gate if known else Gate(schema, language)
-            known = Grammar(load_automaton(schema, language, self._patterns), gate)
-        self._grammars[key] = known
+        if key not in self._grammars:
+            self._keep(key, Grammar(Gate(schema, language)))
+        return self._grammars[key].gate
+
+    def _automaton(self, schema: Schema | None, language: str) -> Automaton:
+        key = (schema, language)
+        gate, known = self._gate(schema, language), self._grammars[key].automaton
+        if known is None or len(known.states) > MOST_STATES:
+            known = load_automaton(schema, language, self._patterns)
+        self._keep(key, Grammar(gate, known))
+        return known
+
+    def _keep(self, key: tuple[Schema | None, str], grammar: Grammar) -> None:
+        self._grammars[key] = grammar
+        self._grammars.move_to_end(key)
         while len(self._grammars) > MOST_GRAMMARS:
             self._grammars.popitem(last=False)
-        return known
 
 
 def _after(gap: Gap, text: bytes) -> int:

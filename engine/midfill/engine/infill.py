@@ -1,11 +1,12 @@
 """A fill from request to answer: prompt, prefill, search, choice.
 
-Everything is one generator, and one `next()` is one forward pass: a caller may stop between any two and close it.
+Everything is one generator, and one `next()` is one forward pass, or a part of making out what JSON is held to. A
+caller may stop between any two and close it.
 """
 
 import time
 from collections.abc import Generator
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 
@@ -28,6 +29,8 @@ from midfill.engine.speculative import drafts_that_pay, no_drafts
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import Infill, InfillRequest
 from midfill.engine.written_search import WrittenSearch
+
+Found = TypeVar("Found")
 
 MOST_DRAFTS = 6
 """Tokens that are drafted at once, as Google's drafters are set to."""
@@ -113,7 +116,7 @@ class Infiller:
         most = self.model.config.max_position_embeddings - len(prompt.tokens) - beyond
         if request.max_tokens > most:
             raise InputError("max_tokens", f"at most {most} for this model", request.max_tokens)
-        hold = self.grammars.hold(request, prompt)
+        hold = yield from _silently(self.grammars.hold(request, prompt))
         cached = self.cache.cached_tokens(request.document, prompt.tokens)
         slot = yield from _silently(self.cache.prefill(request.document, prompt.tokens))
         prefilled = time.perf_counter()
@@ -174,13 +177,13 @@ class Infiller:
         return Choice(text, best.confidence, shown)
 
 
-def _silently(prefill: Generator[None, None, KVSlot]) -> Generator[str, None, KVSlot]:
-    """A prefill whose chunks yield an empty text so far."""
+def _silently(work: Generator[None, None, Found]) -> Generator[str, None, Found]:
+    """What is done before there is a text so far: an empty one is yielded."""
     try:
         while True:
-            next(prefill)
+            next(work)
             yield ""
     except StopIteration as end:
         return end.value
     finally:
-        prefill.close()
+        work.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
 from midfill.engine.schema.automaton import TOP, ArrayFrame, Automaton, Colon, InKey, InString, ObjectFrame, Value
 from midfill.engine.schema.constraint import DEAD
@@ -23,6 +23,14 @@ OPENING_COST = 48
 SPACE = b" \t\r\n"
 
 
+STATES_A_STEP = 8
+"""Each takes up to a millisecond while a schema is new."""
+Holding = Literal["all", "grammar", "near"]
+"""All of the document; where that is broken elsewhere, only its grammar, with no new error before the next comma or
+bracket; where even that is broken, what is near.
+"""
+
+
 class Effort(NamedTuple):
     """How many states a search for a completion looks at."""
 
@@ -33,16 +41,15 @@ class Effort(NamedTuple):
 class Gap:
     """The constraint of a fill between `prefix` and `suffix`.
 
-    `holds` tells how much of the document a fill can be held to: "all" of it; where the document is broken elsewhere,
-    only its "grammar", with no new error before the next comma or bracket; where even that is broken, what is "near".
+    It takes a while to find out how the hole begins: `settling` does so a little at a time, or the first question does.
     """
 
     def __init__(self, automaton: Automaton, prefix: str, suffix: str, effort: Effort | None = None) -> None:
         self.automaton, self._effort = automaton, effort or Effort()
-        before = prefix.encode(errors="replace")
+        self._before = prefix.encode(errors="replace")
         self._suffix = suffix.encode(errors="replace")
         self._style = style_of(prefix[-8192:] + suffix[:8192])
-        self._is_spaced = before[-1:] in SPACE and bool(before)
+        self._is_spaced = self._before[-1:] in SPACE and bool(self._before)
         self._continuations: dict[int, list[bytes]] = {}
         self._wanted: dict[int, int] = {}
         self._stacks = {TOP: 0}
@@ -52,14 +59,40 @@ class Gap:
         self._exits: dict[int, bool] = {}
         self._ends: dict[tuple[bool, int, int], bool] = {}
         self._completions: dict[int, bytes | None] = {}
-        self.holds = "all"
         self._begun = begun_string(prefix)
-        self.start = automaton.after(before)
-        if self.start == DEAD:
-            self.holds = "grammar"
-            self.start = automaton.run_forgiving(automaton.start, before)
-        while self.start != DEAD and self.completion(self.start) is None and self.holds != "near":
-            self.holds = "grammar" if self.holds == "all" and self._unread > 0 else "near"
+        self._holds: Holding = "all"
+        self._start = DEAD
+        self._settling = self._settle()
+
+    def settling(self) -> Iterator[None]:
+        """Finds out what there is to know of the start; yields every few milliseconds. Read to its end, it is known."""
+        yield from self._settling
+
+    @property
+    def start(self) -> int:
+        """The state before the hole's first byte."""
+        for _ in self._settling:
+            pass
+        return self._start
+
+    @property
+    def holds(self) -> Holding:
+        """How much of the document a fill can be held to."""
+        for _ in self._settling:
+            pass
+        return self._holds
+
+    def _settle(self) -> Iterator[None]:
+        self._start = self.automaton.after(self._before)
+        if self._start == DEAD:
+            self._holds = "grammar"
+            self._start = self.automaton.run_forgiving(self.automaton.start, self._before)
+        yield
+        while self._start != DEAD:
+            yield from self._search(self._start, self._effort.start)
+            if self._completions.setdefault(self._start) is not None or self._holds == "near":
+                return
+            self._holds = "grammar" if self._holds == "all" and self._unread > 0 else "near"
             self._unread = max(self._unread, MOST_READ // 4)
             self._exits.clear()
             self._completions.clear()
@@ -75,12 +108,12 @@ class Gap:
         return self._exits[state]
 
     def _leads_out(self, state: int) -> bool:
-        if self.holds == "all":
+        if self._holds == "all":
             return self._has_depth(state) and self._ends_well(state)
-        if self.holds == "grammar" and not self._has_depth(state):
+        if self._holds == "grammar" and not self._has_depth(state):
             return False
         is_near = self.automaton.run(state, self._nearest()) != DEAD
-        if self.holds == "near" or not is_near:
+        if self._holds == "near" or not is_near:
             return is_near
         self._unread -= len(self._suffix)
         return self.automaton.accepts(self.automaton.run_forgiving(state, self._suffix))
@@ -131,9 +164,9 @@ class Gap:
     def _moves_from(self, state: int) -> list[Move]:
         if state == DEAD:
             return []
-        begun = self._begun if state == self.start else None
+        begun = self._begun if state == self._start else None
         found = moves(self.automaton, state, self._style, self._likely, begun)
-        if state != self.start or not self._is_spaced:
+        if state != self._start or not self._is_spaced:
             return found
         stripped = [Move(move.text.lstrip(SPACE), move.cost) for move in found]  # the white space is there already
         return [move for move in stripped if move.text]
@@ -142,10 +175,11 @@ class Gap:
         """A short text from here to an exit, the cheapest that a bounded search finds."""
         if state not in self._completions:
             self._completions[state] = None
-            self._search(state, self._effort.start if state == self.start else self._effort.elsewhere)
+            for _ in self._search(state, self._effort.start if state == self._start else self._effort.elsewhere):
+                pass
         return self._completions[state]
 
-    def _search(self, start: int, effort: int) -> None:
+    def _search(self, start: int, effort: int) -> Iterator[None]:
         """Looks for an exit, cheapest texts first, and remembers what was found for all states on the way there.
 
         The cost of a state is what led to it and what it still needs, by a guess. A move is only tried when its turn
@@ -161,6 +195,8 @@ class Gap:
             if state in done:
                 continue
             done.add(state)
+            if len(done) % STATES_A_STEP == 0:
+                yield
             if move.text:
                 came[state] = (before, move.text)
             known = self._completions.get(state)
