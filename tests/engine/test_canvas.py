@@ -7,7 +7,7 @@ import torch
 from tests.engine.small_model import WINDOW, small_model
 from torch import Tensor
 
-from midfill.engine.canvas import Canvas, DenoiseSettings, Layout, decode
+from midfill.engine.canvas import Canvas, DenoiseSettings, Layout, Refine, decode
 from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
@@ -161,16 +161,55 @@ def test_the_loop_ends_at_max_steps():
     assert [canvas.step for canvas in run(layout_of(8), DenoiseSettings(max_steps=5))] == [1, 2, 3, 4, 5]
 
 
-def test_the_rows_of_a_canvas_are_what_its_tokens_were_taken_from_even_of_settled_ones():
-    only_seven = torch.arange(VOCAB) != 7  # the first row settles at once
-    layout = layout_of(1, 12)._replace(banned_first=only_seven, keeps_rows=True)
-    canvases = run(layout, DenoiseSettings(max_steps=4))
-    assert canvases[-1].done.tolist() == [True, False]
-    for canvas in canvases:
-        for row, tokens, hole in zip(canvas.rows, canvas.tokens, layout.hole, strict=True):
-            assert torch.equal(row.argmax(dim=-1), tokens[hole])
-            assert torch.allclose(row.exp().sum(dim=-1), torch.ones(len(row)))
+def surely(token: int) -> Refine:
+    """Knows that holes hold nothing but `token`."""
+
+    def refine(row: int, log_probabilities: Tensor) -> Tensor:
+        known = torch.full_like(log_probabilities, -1e4)
+        known[:, token] = 0.0
+        return known
+
+    return refine
 
 
-def test_no_rows_are_kept_unless_the_layout_wants_them():
-    assert all(canvas.rows == () for canvas in run(layout_of(3), DenoiseSettings(max_steps=2)))
+def test_what_is_known_of_a_hole_is_accepted_stopped_at_and_told_to_the_next_step(
+    seen_canvases: list[tuple[Tensor, Tensor | None]],
+):
+    layout = layout_of(5)._replace(refine=surely(9))
+    canvases = run(layout, DenoiseSettings(max_steps=6))
+    assert [canvas.done.tolist() for canvas in canvases] == [[False], [True]]
+    assert all(canvas.tokens[layout.hole].tolist() == [9] * 5 for canvas in canvases)
+    assert all(float(canvas.entropies.sum()) == 0.0 for canvas in canvases)
+    noisy, soft = seen_canvases[1]
+    assert noisy[layout.hole].tolist() == [9] * 5
+    assert soft is not None
+    torch.testing.assert_close(soft[layout.hole], MODEL.embed(torch.full((5,), 9)), atol=1e-5, rtol=0)
+
+
+def test_tokens_that_are_known_to_be_wrong_are_never_accepted(seen_canvases: list[tuple[Tensor, Tensor | None]]):
+    def only_low(row: int, log_probabilities: Tensor) -> Tensor:
+        return log_probabilities.masked_fill(torch.arange(VOCAB) >= 3, -1e4).log_softmax(-1).clamp(min=-1e4)
+
+    run(layout_of(6)._replace(refine=only_low), DenoiseSettings(max_steps=5, entropy_bound=1e9))  # accepts all
+    assert all(bool((noisy[:, :6] < 3).all()) for noisy, _ in seen_canvases[1:])
+
+
+def test_where_nothing_more_is_known_the_decode_is_the_plain_one():
+    layout, settings = layout_of(4, 7), DenoiseSettings(max_steps=4)
+    for canvas, same in zip(
+        run(layout._replace(refine=lambda row, given: None), settings), run(layout, settings), strict=True
+    ):
+        assert torch.equal(canvas.tokens, same.tokens)
+        assert torch.equal(canvas.entropies, same.entropies)
+
+
+def test_each_row_is_asked_about_until_it_has_settled():
+    asked: list[tuple[int, int]] = []
+
+    def first_is_sure(row: int, log_probabilities: Tensor) -> Tensor | None:
+        asked.append((row, len(log_probabilities)))
+        assert torch.allclose(log_probabilities.exp().sum(dim=-1), torch.ones(len(log_probabilities)))
+        return surely(9)(row, log_probabilities) if row == 0 else None
+
+    run(layout_of(1, 12)._replace(refine=first_is_sure), DenoiseSettings(max_steps=4))
+    assert asked == [(0, 1), (1, 12)] * 2 + [(1, 12)] * 2

@@ -5,7 +5,7 @@ one step may be thrown back in the next, so pins are set again after accepting a
 stability and stop are taken over the hole only, or the pinned positions' zero entropy would end the loop too early.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 import msgspec
@@ -45,8 +45,15 @@ class Layout(NamedTuple):
     """[V] bool, tokens that may not be written."""
     banned_first: Tensor | None = None
     """[V] bool, tokens that may not be written at position 0."""
-    keeps_rows: bool = False
-    """Whether each `Canvas` has its `rows`: of a large vocabulary, they are as much memory as the step itself."""
+    refine: "Refine | None" = None
+    """What more is known of the holes than the model says."""
+
+
+Refine = Callable[[int, Tensor], Tensor | None]
+"""Of a row of the layout and log-probabilities [hole positions, V] of its hole, at the step's temperature, those to go
+on from: what is drawn, accepted, stopped at and told to the next step is theirs. They are finite; None leaves the
+model's. Called in each step for each row that has not settled; what it is given changes afterwards.
+"""
 
 
 class Canvas(NamedTuple):
@@ -60,8 +67,6 @@ class Canvas(NamedTuple):
     """[B, C] nats, at the step's temperature; 0 on pins."""
     done: Tensor
     """[B] bool: rows that have settled."""
-    rows: tuple[Tensor, ...] = ()
-    """For each of the B, log-probabilities [hole positions, V] at the step's temperature, where the layout wants it."""
 
 
 @torch.inference_mode()
@@ -114,6 +119,9 @@ class _Denoiser:
         hidden = self.model.denoise(self.noisy, self.positions, self.soft, self.slot.attend_canvas)
         logits = self._scaled_logits(hidden[hole], hole, step)
         log_probabilities = logits.log_softmax(dim=-1)
+        if self.layout.refine is not None:
+            self._refine(log_probabilities, hole, self.layout.refine)
+            logits = log_probabilities
         probabilities = log_probabilities.exp()
         drawn = self.draws.sample(probabilities)
         entropies = torch.zeros(hole.shape, device=hole.device).masked_scatter(hole, entropy(log_probabilities))
@@ -129,17 +137,17 @@ class _Denoiser:
             self.latest.tokens.index_copy(0, rows, best),
             self.latest.entropies.index_copy(0, rows, entropies),
             self.latest.done.index_copy(0, rows, settled),
-            self._rows(log_probabilities, hole) if self.layout.keeps_rows else (),
         )
         self._freeze(settled)
         return self.latest
 
-    def _rows(self, log_probabilities: Tensor, hole: Tensor) -> tuple[Tensor, ...]:
-        """The latest log-probabilities of all rows: [N, V] of the N hole positions of the active ones, others stay."""
-        latest = dict(enumerate(self.latest.rows))
-        fresh = log_probabilities.split(hole.sum(dim=-1).tolist())
-        latest.update(zip(self.active.tolist(), fresh, strict=True))
-        return tuple(latest[row] for row in range(len(self.layout.tokens)))
+    def _refine(self, log_probabilities: Tensor, hole: Tensor, refine: Refine) -> None:
+        """Puts what else is known of the active rows into log-probabilities [N, V] of their N hole positions."""
+        rows = log_probabilities.split(hole.sum(dim=-1).tolist())
+        for row, own in zip(self.active.tolist(), rows, strict=True):
+            refined = refine(row, own)
+            if refined is not None:
+                own.copy_(refined)
 
     def _settled(self, best: Tensor, entropies: Tensor, hole: Tensor) -> Tensor:
         """Active rows [b] bool whose prediction has stayed the same long enough and is sure."""

@@ -72,7 +72,7 @@ def test_marginals_are_those_of_brute_force_and_sum_to_one(constraint: Letters, 
     most = max(weights.values())
     total = sum(math.exp(score - most) for score in weights.values())
     for position, marginals in enumerate(found):
-        assert marginals.probabilities.sum() + marginals.ended == pytest.approx(1)
+        assert marginals.probabilities.sum() + marginals.ended == pytest.approx(1, abs=1e-6)
         for token, probability in zip(marginals.tokens, marginals.probabilities, strict=True):
             mass = sum(
                 math.exp(score - most)
@@ -102,6 +102,36 @@ def test_a_forced_token_that_is_likely_but_not_looked_at_is_still_followed(state
     canvas = torch.tensor([0.0, 1.0, 8.0, 8.0, 0.0, 0.0, 7.0]).log_softmax(-1).repeat(6, 1)
     only_a = solve(Letters(steps, frozenset({7})), canvas, LatticeLimits(len(WORDS), states, opened=1)).paths()
     assert [path.tokens for path in only_a] == [[1] * 6]
+
+
+@settings(deadline=None)
+@given(automata(), canvases)
+def test_the_posterior_is_of_fills_as_long_as_the_canvas_where_there_are_any(
+    constraint: Letters, canvas: Tensor
+) -> None:
+    weights = fills(constraint, canvas)
+    lattice = solve(constraint, canvas)
+    posterior = lattice.posterior()
+    if not weights or not len(canvas):
+        assert posterior is None or not len(canvas)
+        return
+    assert posterior is not None
+    assert bool(posterior.isfinite().all())
+    assert torch.allclose(posterior.exp().sum(-1), torch.ones(len(canvas)), atol=1e-4)
+    if any(len(tokens) == len(canvas) for tokens in weights):
+        for position, row in enumerate(posterior.exp()):
+            legal = {tokens[position] for tokens in weights if len(tokens) == len(canvas)}
+            assert all(token in legal for token in row.nonzero()[:, 0].tolist())
+
+
+def test_behind_the_end_of_a_fill_the_posterior_is_what_the_canvas_says() -> None:
+    only_a = Letters({1: {97: 2}}, frozenset({2}))
+    canvas = torch.randn(3, len(WORDS), generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    posterior = solve(only_a, canvas).posterior()
+    assert posterior is not None
+    assert posterior[0].argmax() == WORDS.index(b"a")
+    assert float(posterior[0].exp().max()) == pytest.approx(1)
+    assert torch.allclose(posterior[1:], canvas[1:], atol=1e-5)
 
 
 def test_an_illegal_token_of_any_probability_is_never_taken() -> None:

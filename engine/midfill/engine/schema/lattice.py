@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from midfill.engine.schema.marginals import Layer, Marginals, marginals
+from midfill.engine.schema.marginals import Layer, Marginals, in_place_of, marginals
 from midfill.engine.schema.token_automaton import FAR, NOWHERE, Edges, Indices, Scores, TokenAutomaton
 
 LOWEST = -1e5
@@ -45,6 +45,7 @@ class Lattice:
     ) -> None:
         limits = limits or LatticeLimits()
         self.automaton, self.length = automaton, len(log_probabilities)
+        self._given = log_probabilities
         self._top = log_probabilities.topk(min(limits.tokens, log_probabilities.shape[1]), dim=-1)[1].cpu().numpy()
         self._scores = log_probabilities.float().cpu().numpy()
         self._limits = limits
@@ -77,6 +78,14 @@ class Lattice:
         found = marginals(layers, exits)
         ended = Marginals(np.zeros(0, dtype=np.int64), np.zeros(0), 1.0)
         return found + [ended] * (self.length - len(found)) if found else []
+
+    def posterior(self) -> Tensor | None:
+        """The canvas's log-probabilities [L, V] given that its hole is filled as allowed; None if no fill is.
+
+        The fill is as long as the canvas if any is, since what comes after the hole stands right behind it.
+        """
+        found = self.marginals(self.length) or self.marginals()
+        return in_place_of(self._given, found) if found else None
 
     def _next(self, column: "_Column", position: int) -> "_Column":
         """The states after `position`, and the best way to each."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from midfill.engine.schema.token_automaton import Edges, Indices, Scores
 
@@ -16,6 +18,12 @@ class Marginals(NamedTuple):
     probabilities: Scores
     ended: float
     """Probability that the fill is shorter. With the others, it makes one."""
+
+
+LOWEST = -1e4
+"""Log-probabilities that are made from marginals are no lower: none is infinite, and this is no probability at all."""
+ROUNDING = 1e-6
+"""What the probabilities of a position may lack of one: a fill's logarithm can be in the millions."""
 
 
 class Layer(NamedTuple):
@@ -43,6 +51,17 @@ def marginals(layers: Sequence[Layer], exits: Sequence[Scores]) -> list[Marginal
     ]
 
 
+def in_place_of(log_probabilities: Tensor, found: Sequence[Marginals]) -> Tensor:
+    """Log-probabilities [L, V] that say `found`; the given ones count as far as the fill has ended. Pure."""
+    ended = torch.tensor([each.ended for each in found], dtype=log_probabilities.dtype)
+    position = np.repeat(np.arange(len(found)), [len(each.tokens) for each in found])
+    place = (torch.from_numpy(position), torch.from_numpy(np.concatenate([each.tokens for each in found])))
+    sums = torch.from_numpy(np.concatenate([each.probabilities for each in found]))
+    mixed = log_probabilities.exp().mul_(ended.to(log_probabilities.device)[:, None])
+    at = tuple(each.to(mixed.device) for each in place)
+    return mixed.index_put_(at, sums.to(mixed), accumulate=True).log_().clamp_(min=LOWEST)
+
+
 def _forward(layers: Sequence[Layer], exits: Sequence[Scores]) -> list[Scores]:
     """Of all ways from the start to each state."""
     sums: list[Scores] = [np.zeros(len(exits[0]))]
@@ -63,7 +82,8 @@ def _backward(layers: Sequence[Layer], exits: Sequence[Scores]) -> list[Scores]:
 def _at(tokens: Indices, log_weights: Scores) -> Marginals:
     each, place = np.unique(tokens, return_inverse=True)
     probabilities: Scores = np.bincount(place, np.exp(log_weights), len(each)).astype(np.float64)
-    return Marginals(each, probabilities, max(0.0, 1 - float(probabilities.sum())))
+    ended = 1 - float(probabilities.sum())
+    return Marginals(each, probabilities, ended if ended > ROUNDING else 0.0)
 
 
 def _log_sums(scores: Scores, groups: Indices, num_groups: int) -> Scores:
