@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 MOST_REMEMBERED = 1 << 15
 """Texts whose shortest spelling is remembered."""
 
@@ -13,6 +15,8 @@ class Spellings:
     def __init__(self, token_bytes: Sequence[bytes]) -> None:
         self.token_bytes = token_bytes
         """By id."""
+        self.first_bytes = np.array([spelled[0] if spelled else 0 for spelled in token_bytes], dtype=np.intp)
+        """By id; 0 for tokens without bytes."""
         self._ids = {spelled: id for id, spelled in reversed(list(enumerate(token_bytes))) if spelled}
         self._ways: dict[bytes, _Way | None] = {b"": _Way(0, -1)}  # completions mostly end like others
         self._sizes = sorted({len(spelled) for spelled in self._ids}, reverse=True)

@@ -56,6 +56,8 @@ class TokenAutomaton:
         """States that may still be looked at."""
         self._looked_at = np.zeros(64, dtype=bool)
         self._opened = np.zeros(64, dtype=bool)
+        self._closed = np.zeros((64, 256), dtype=bool)
+        """By state and byte: where no token leads on that begins so. Most of a canvas's likeliest tokens end there."""
         self._plans: dict[int, int] = {}
         self._forced_at = np.zeros((64, 2), dtype=np.int64)  # by state: where its forced edges begin, how many
         self._forced = np.zeros((256, 2), dtype=np.int64)  # token, target
@@ -105,16 +107,20 @@ class TokenAutomaton:
 
     def step(self, states: Indices, tokens: Indices) -> Indices:
         """The state after a token from each state: [N], [N] -> [N]."""
+        found = np.full(len(states), NOWHERE)
+        may_lead_on = np.flatnonzero(~self._closed[states, self.spellings.first_bytes[tokens]])
         known, size = self._by_token, len(self.spellings.token_bytes)
-        keys = (states * size + tokens).tolist()
-        found = [known.get(key, UNKNOWN) for key in keys]
-        if UNKNOWN in found:
+        keys = (states[may_lead_on] * size + tokens[may_lead_on]).tolist()
+        after = [known.get(key, UNKNOWN) for key in keys]
+        if UNKNOWN in after:
             if len(known) > MAX_REMEMBERED:
                 known.clear()
             for place, key in enumerate(keys):
-                if found[place] == UNKNOWN:
-                    found[place] = known[key] = self._walk(*divmod(key, size))
-        return np.array(found, dtype=np.int64)
+                if after[place] == UNKNOWN:
+                    after[place] = self._walk(*divmod(key, size))
+                    known[key] = after[place]
+        found[may_lead_on] = after
+        return found
 
     def _walk(self, state: int, token: int) -> int:
         """The state after `token`, which is not remembered yet."""
@@ -128,6 +134,8 @@ class TokenAutomaton:
             if after is None:
                 after = steps[pair] = self.constraint.step(inner, byte)
             if after == DEAD:
+                if inner == self._states[state]:
+                    self._closed[state, byte] = True
                 return NOWHERE
             inner = after
         return self._index(inner)
@@ -147,6 +155,7 @@ class TokenAutomaton:
         self.is_exit = _grown(self.is_exit, size)
         self._looked_at = _grown(self._looked_at, size)
         self._opened = _grown(self._opened, size)
+        self._closed = _grown(self._closed, size)
         self._forced_at = _grown(self._forced_at, size)
         known = len(self.to_exit)
         self.to_exit = _grown(self.to_exit, size)
