@@ -131,7 +131,7 @@ def test_a_model_that_is_not_there_is_named_to_those_who_ask_for_it(tmp_path: Pa
     assert models.best_model.startswith("none: ")
     assert finish(models.fill(ASKED)).steps > 0
     with pytest.raises(ModeMissing, match=r"best quality is not available; \S+gone.*; midfill models says"):
-        models.fill(IN_BEST)
+        finish(models.fill(IN_BEST))
 
 
 def finish(filling: Generator[str, None, Infill]) -> Infill:

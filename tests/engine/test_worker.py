@@ -29,6 +29,7 @@ from midfill.engine.wire import (
     Done,
     Draft,
     Dropped,
+    Failed,
     Infill,
     InfillRequest,
     Loading,
@@ -225,6 +226,38 @@ async def test_the_embedded_model_answers_what_it_answers_without_a_process(on_s
     for request, answer in zip(requests, answers, strict=True):
         assert without_times(answer) == without_times(infiller.complete(request))
     assert (status.device, status.documents, status.kv_bytes) == ("cpu", 2, infiller.kv_bytes)
+
+
+WRITTEN = InfillRequest(document="a", prefix="def add(a, b):\n    ", suffix="\n", language="python", mode="best")
+
+
+@pytest.mark.asyncio
+async def test_a_key_overtakes_best_mode_whose_texts_were_told_as_they_grew(on_socket: EngineFolder) -> None:
+    on_socket.start("--threads", "1")
+    async with on_socket.client() as peer:
+        peer.send(Submit(id=1, request=WRITTEN, drafts=True))
+        assert (await peer.until(Draft)).text
+        peer.send(Submit(id=2, request=msgspec.structs.replace(WRITTEN, prefix="def add(a, b):\n    r", mode="fast")))
+        assert await peer.end(1) == Dropped(id=1, why="superseded")
+        assert isinstance(await peer.end(2), Done)
+        peer.send(Submit(id=3, request=WRITTEN))
+        end = await peer.end(3)
+        assert isinstance(end, Done)
+        assert end.infill.cached_tokens > 0
+
+
+@pytest.mark.asyncio
+async def test_best_mode_without_its_model_is_refused_and_fast_mode_goes_on(on_socket: EngineFolder) -> None:
+    on_socket.start("--threads", "1", "--best-model", "/nowhere/gemma")
+    async with on_socket.client() as peer:
+        peer.send(Submit(id=1, request=WRITTEN))
+        end = await peer.end(1)
+        assert isinstance(end, Failed)
+        assert end.message.startswith("best quality is not available; /nowhere/gemma")
+        peer.send(Submit(id=2, request=msgspec.structs.replace(WRITTEN, mode="fast")))
+        assert isinstance(await peer.end(2), Done)
+        peer.send(AskStatus(id=3))
+        assert (await peer.until(Status)).best_model.startswith("none: /nowhere/gemma")
 
 
 GROWS = """

@@ -81,10 +81,10 @@ def _drafter(
 
 
 def _too_large(path: Path) -> str | None:
-    """What the model in `path` needs and what is free, where the first is more. Raises `CheckpointError`."""
+    """What the model in `path` needs and what is free, where the first is more."""
     found, device = look_at(path), _device()
-    if found.problem or found.num_weights is None:
-        raise CheckpointError(path, "a model for best mode", found.problem or "none")
+    if found.num_weights is None:
+        return None  # whoever loads it says what is wrong with it
     weights, free = found.num_weights * working_dtype(device).itemsize, free_bytes(device)
     return None if fits(weights, free) else f"{path.name} needs {_gb(needed_bytes(weights))}, {_gb(free)} are free"
 

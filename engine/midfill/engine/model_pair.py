@@ -41,11 +41,11 @@ class ModelPair:
         return self.fast.dtype
 
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
-        """What `Infiller.fill` gives; raises `ModeMissing` at once."""
+        """What `Infiller.fill` does. Raises `ModeMissing`, too."""
         model = self.best if request.mode == "best" else self.fast
         if model is None:
             raise ModeMissing(self._why)
-        return model.fill(request)
+        return (yield from model.fill(request))
 
     def forget(self, document: str) -> None:
         """Frees the slots of a closed document, which must not be being filled."""

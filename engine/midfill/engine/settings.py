@@ -48,7 +48,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     It is for small models: a large one reads most of its experts for each token, and the canvas is there to save that.
     """
-    write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.8, top_p=0.95))
+    write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.8, top_k=64, top_p=0.95))
     """Best mode's."""
     min_confidence: float = 0.3
     """Less sure fills are not shown. Of the embedded model's fills of 920 held-out gaps that is 597, of which 295 are
