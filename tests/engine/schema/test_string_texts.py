@@ -31,9 +31,12 @@ def test_the_example_comes_first_and_what_is_proposed_has_the_format(name: str) 
     [
         ("uri", "https://exa", "https://example.com"),
         ("uri", "https://exact", "https://exact"),
+        ("date", "2024", "2024-01-01"),
         ("date", "2024-0", "2024-01-01"),
-        ("email", "joe", "joe@a"),
+        ("email", "joe", "joe@example.com"),
+        ("uri", "ftp", "ftp://example.com"),
         ("ipv4", "10.", "10.0.0.0"),
+        ("uuid", "1", "1aaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"),
     ],
 )
 def test_a_begun_string_goes_on_as_the_example_or_by_the_shortest_way(name: str, begun: str, ended: str) -> None:

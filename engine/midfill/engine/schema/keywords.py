@@ -30,7 +30,7 @@ _ANNOTATION = """
     title description default deprecated readOnly writeOnly examples
     format contentSchema
 """
-# `format` is one because most validators take it so: fills that have it are preferred (`Gate.prefers`). What a text
+# `format` is one because most validators take it so: fills that have it are proposed, and preferred. What a text
 # encodes is an annotation from 2019-09 on; the validator checks it in the drafts before.
 
 KEYWORDS: dict[str, Handling] = {

@@ -37,7 +37,7 @@ def names(place: Place, begun: str) -> Iterator[str]:
 def formatted(place: Place, begun: str) -> list[str]:
     """What may end a string begun so that it has the formats named in a place, besides all that it must be.
 
-    The best first, and "" among them where the string has them already; none where it names none, or none is possible.
+    The best first, and "" alone where the string has them already; none where it names none, or none is possible.
     """
     formats = place.formats
     if formats is None:
@@ -51,16 +51,21 @@ def formatted(place: Place, begun: str) -> list[str]:
         unmet = formats.unmet(functools.reduce(checker.step, ending, state))
         return not place.false_roots(place.truths(wrong | unmet, "string"))
 
+    if begun and is_right(""):
+        return [""]
     masks = [mask for mask in wanted(place, wrong | formats.failed(state)) if mask]
     found = [ending for mask in masks for ending in (*_examples(place, mask, begun), *_endings(place, mask, state))]
     return list(filter(is_right, dict.fromkeys(found)))
 
 
 def _examples(place: Place, mask: int, begun: str) -> Iterator[str]:
-    """What is left of the examples of the formats that some nodes name."""
+    """What is left of the examples of the formats that some nodes name; of others, an end that a sign begins."""
     named = (node.format for index, node in enumerate(place.nodes) if mask >> index & 1)
-    examples = (each.example for each in named if each is not None)
-    return (each[len(begun) :] for each in examples if each.startswith(begun))
+    for example in (each.example for each in named if each is not None):
+        if example.startswith(begun):
+            yield example[len(begun) :]
+        else:
+            yield from (example[at:] for at, char in enumerate(example) if not char.isalnum())
 
 
 def _endings(place: Place, mask: int, state: int) -> list[str]:
