@@ -37,7 +37,7 @@ def names(place: Place, begun: str) -> Iterator[str]:
 def formatted(place: Place, begun: str) -> list[str]:
     """What may end a string begun so that it has the formats named in a place, besides all that it must be.
 
-    The best first, and "" alone where the string has them already; none where it names none, or none is possible.
+    The best first, and "" among them where the string has them already; none where it names none, or none is possible.
     """
     formats = place.formats
     if formats is None:
@@ -51,21 +51,22 @@ def formatted(place: Place, begun: str) -> list[str]:
         unmet = formats.unmet(functools.reduce(checker.step, ending, state))
         return not place.false_roots(place.truths(wrong | unmet, "string"))
 
-    if begun and is_right(""):
-        return [""]
     masks = [mask for mask in wanted(place, wrong | formats.failed(state)) if mask]
-    found = [ending for mask in masks for ending in (*_examples(place, mask, begun), *_endings(place, mask, state))]
+    examples = [example for mask in masks for example in _examples(place, mask)]
+    found = [example[len(begun) :] for example in examples if example.startswith(begun)]
+    if begun and is_right(""):
+        found.append("")
+    else:
+        signs = ((text, at) for text in examples for at, char in enumerate(text) if begun and not char.isalnum())
+        found += [text[at:] for text, at in signs]  # such as `@example.com`
+        found += [ending for mask in masks for ending in _endings(place, mask, state)]
     return list(filter(is_right, dict.fromkeys(found)))
 
 
-def _examples(place: Place, mask: int, begun: str) -> Iterator[str]:
-    """What is left of the examples of the formats that some nodes name; of others, an end that a sign begins."""
+def _examples(place: Place, mask: int) -> Iterator[str]:
+    """Of the formats that some nodes name."""
     named = (node.format for index, node in enumerate(place.nodes) if mask >> index & 1)
-    for example in (each.example for each in named if each is not None):
-        if example.startswith(begun):
-            yield example[len(begun) :]
-        else:
-            yield from (example[at:] for at, char in enumerate(example) if not char.isalnum())
+    return (each.example for each in named if each is not None)
 
 
 def _endings(place: Place, mask: int, state: int) -> list[str]:
