@@ -10,7 +10,7 @@ from midfill.engine.schema.place import Place
 MOST_ALONE = 4
 """Schemas in one place, such as those of `anyOf`, whose texts and numbers are looked for one by one."""
 MOST_ENDINGS = 2
-"""Of one format, besides the example."""
+"""Of one format, where its example does not fit."""
 
 
 def wanted(place: Place, failed: int) -> list[int]:
@@ -53,14 +53,15 @@ def formatted(place: Place, begun: str) -> list[str]:
 
     masks = [mask for mask in wanted(place, wrong | formats.failed(state)) if mask]
     examples = [example for mask in masks for example in _examples(place, mask)]
-    found = [example[len(begun) :] for example in examples if example.startswith(begun)]
+    found = list(filter(is_right, dict.fromkeys(text[len(begun) :] for text in examples if text.startswith(begun))))
     if begun and is_right(""):
         found.append("")
-    else:
+    if not found:
         signs = ((text, at) for text in examples for at, char in enumerate(text) if begun and not char.isalnum())
-        found += [text[at:] for text, at in signs]  # such as `@example.com`
-        found += [ending for mask in masks for ending in _endings(place, mask, state)]
-    return list(filter(is_right, dict.fromkeys(found)))
+        ends = [text[at:] for text, at in signs]  # such as `@example.com`
+        ways = [ending for mask in masks for ending in _endings(place, mask, state)]
+        found = list(filter(is_right, dict.fromkeys([*ends, *ways])))
+    return found
 
 
 def _examples(place: Place, mask: int) -> Iterator[str]:
