@@ -1,5 +1,6 @@
 """`midfill.engine.loading`, and the embedded model on a card: the same predictions as on the CPU, and whole fills."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Generator
@@ -20,7 +21,7 @@ from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.settings import settings_for
 from midfill.engine.speculative import no_drafts
 from midfill.engine.tokenizer import Tokenizer
-from midfill.engine.wire import Infill, InfillRequest
+from midfill.engine.wire import Infill, InfillRequest, Schema
 
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.5}
 """Absolute, on logits of up to 30: other kernels add up in other orders; bfloat16 keeps three digits."""
@@ -66,6 +67,18 @@ def test_an_autoregressive_model_writes_in_both_modes(variant: str, tiny_gemma4:
     fast, best = infiller.complete(ASKED), infiller.complete(IN_BEST)
     assert 1 <= fast.steps < best.steps
     assert best.cached_tokens == best.prompt_tokens > 0
+
+
+@pytest.mark.parametrize("variant", ["E2B", "31B"])
+def test_an_autoregressive_model_is_held_to_a_schema(variant: str, tiny_gemma4: Callable[[str], Path]):
+    schema = Schema(text='{"required": ["name", "size"], "properties": {"size": {"enum": [12, 345]}}}')
+    asked = InfillRequest(
+        document="a", prefix='{"si', suffix=', "name": "x"}\n', language="json", max_tokens=12, schema=schema
+    )
+    answer = open_infiller(tiny_gemma4(variant)).complete(asked)
+    assert answer.valid
+    assert answer.shown
+    assert json.loads(asked.prefix + answer.text + asked.suffix)["size"] in (12, 345)
 
 
 @pytest.mark.parametrize("place", ["gemma/drafter", "gemma-assistant"])

@@ -73,9 +73,7 @@ class Candidate(NamedTuple):
     """
 
 
-def scored(
-    model: CausalGemma, slot: KVSlot, fills: Sequence[list[int]], suffix_head: Sequence[int]
-) -> list[Candidate]:
+def scored(model: CausalGemma, slot: KVSlot, fills: Sequence[list[int]], suffix_head: Sequence[int]) -> list[Candidate]:
     """The fills as candidates, best first; one causal pass."""
     found = continuation_log_probabilities(model, slot, [[*fill, *suffix_head] for fill in fills])
     candidates = [

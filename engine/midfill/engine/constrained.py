@@ -10,8 +10,10 @@ from typing import NamedTuple
 import msgspec
 from torch import Tensor
 
+from midfill.engine.beam import BeamSettings
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
 from midfill.engine.canvas import Layout, Refine, decode
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.constrained_beam import constrained_beam_search
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
@@ -53,39 +55,52 @@ class Posterior:
 class HeldSearch(NamedTuple):
     """What the search of one request needs."""
 
-    model: DiffusionGemma
+    model: CausalGemma
     slot: KVSlot
     prompt: Prompt
     vocabulary: Vocabulary
     settings: InfillSettings
     draws: Draws
     hold: Hold
+    beam: BeamSettings | None
+    """How far the causal mode writes; None leaves the fill to the canvas."""
 
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Allowed fills, best first, and the forward passes that looked for them; yields at least between the passes.
 
         The texts so far are empty: before the gate has let one pass, none may be shown.
         """
-        settings = self.settings
         completions = self.hold.completions(self.vocabulary.tokenizer, max_tokens)
-        drafts = yield from self._draft(self._lengths(max_tokens))
-        drafted = self._score([*completions, *drafts])
-        yield ""
-        lengths = [len(one.tokens) for one in drafted if self._is_short(one)][: settings.num_finalists]
-        lengths = lengths or [self._longest(max_tokens)]
-        fills, steps = yield from self._denoise(lengths * settings.num_draws)
+        if isinstance(self.model, DiffusionGemma):
+            drafted, fills, steps = yield from self._on_canvases(self.model, completions, max_tokens)
+        else:
+            drafted, fills, steps = self._score(completions), list[list[int]](), 0
+            yield ""
         written, passes = yield from self._write(max_tokens)
         known = {tuple(one.tokens) for one in drafted}
         fresh = [list(fill) for fill in dict.fromkeys(map(tuple, [*fills, *written])) if fill not in known]
         found = sorted([*drafted, *self._score(fresh)], key=lambda one: one.score, reverse=True)
-        return found, 1 + steps + passes
+        return found, steps + passes
 
-    def _draft(self, lengths: Sequence[int]) -> Generator[str, None, list[list[int]]]:
+    def _on_canvases(
+        self, model: DiffusionGemma, completions: list[list[int]], max_tokens: int
+    ) -> Generator[str, None, tuple[list[Candidate], list[list[int]], int]]:
+        """Drafts and `completions`, best first, then fills as long as the best of those, and the steps taken."""
+        settings = self.settings
+        drafts = yield from self._draft(model, self._lengths(max_tokens))
+        drafted = self._score([*completions, *drafts])
+        yield ""
+        lengths = [len(one.tokens) for one in drafted if self._is_short(one)][: settings.num_finalists]
+        lengths = lengths or [self._longest(max_tokens)]
+        fills, steps = yield from self._denoise(model, lengths * settings.num_draws)
+        return drafted, fills, 1 + steps
+
+    def _draft(self, model: DiffusionGemma, lengths: Sequence[int]) -> Generator[str, None, list[list[int]]]:
         """The likeliest allowed fills after one step, on canvases with a hole of each length."""
         rows: dict[int, Tensor] = {}
         layout = self._layout(lengths, rows.__setitem__)
         one_step = msgspec.structs.replace(self.settings.denoise, max_steps=1)
-        for _ in decode(self.model, self.slot, layout, one_step, self.draws):
+        for _ in decode(model, self.slot, layout, one_step, self.draws):
             yield ""
         fills: list[list[int]] = []
         for row in rows.values():
@@ -93,11 +108,13 @@ class HeldSearch(NamedTuple):
             yield ""
         return _distinct(fills)
 
-    def _denoise(self, lengths: Sequence[int]) -> Generator[str, None, tuple[list[list[int]], int]]:
+    def _denoise(
+        self, model: DiffusionGemma, lengths: Sequence[int]
+    ) -> Generator[str, None, tuple[list[list[int]], int]]:
         """The likeliest allowed fills of canvases that have settled, and the steps taken."""
         posterior = Posterior(self.hold.tokens)
         layout, steps = self._layout(lengths, posterior), 0
-        for canvas in decode(self.model, self.slot, layout, self.settings.denoise, self.draws):
+        for canvas in decode(model, self.slot, layout, self.settings.denoise, self.draws):
             steps = canvas.step
             yield ""
         return _distinct(fill for fills in posterior.fills.values() for fill in fills), steps
@@ -107,7 +124,7 @@ class HeldSearch(NamedTuple):
 
     def _write(self, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
         """Allowed fills that the causal mode writes, and the passes taken; none without a beam."""
-        settings = self.settings.beam
+        settings = self.beam
         if settings is None or self._needed() > LONGEST_BEAM * settings.longest:
             return [], 0
         settings = msgspec.structs.replace(settings, longest=min(max_tokens, max(settings.longest, self._needed())))

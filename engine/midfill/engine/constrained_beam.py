@@ -9,7 +9,7 @@ from torch import Tensor
 
 from midfill.engine.beam import BeamSettings, log_probabilities
 from midfill.engine.branches import Branches
-from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
 from midfill.engine.schema.lattice import LOWEST
 from midfill.engine.schema.token_automaton import NOWHERE, Edges, TokenAutomaton
@@ -28,7 +28,7 @@ class Held(NamedTuple):
 
 @torch.inference_mode()
 def constrained_beam_search(
-    model: DiffusionGemma, slot: KVSlot, suffix_start: int, automaton: TokenAutomaton, settings: BeamSettings
+    model: CausalGemma, slot: KVSlot, suffix_start: int, automaton: TokenAutomaton, settings: BeamSettings
 ) -> Generator[list[list[int]], None, None]:
     """What `beam_search` gives, of the fills that the constraint allows; a list may be empty.
 

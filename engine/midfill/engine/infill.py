@@ -126,9 +126,9 @@ class Infiller:
                 found, steps = yield from self._search(slot, prompt, request, draws)
                 choice = self._choice(found[0], prompt)
             else:
-                search = HeldSearch(
-                    cast("DiffusionGemma", self.model), slot, prompt, self.vocabulary, self.settings, draws, hold
-                )
+                writes = request.mode == "best" or not has_canvas
+                beam = self.settings.write.held if writes else self.settings.beam
+                search = HeldSearch(self.model, slot, prompt, self.vocabulary, self.settings, draws, hold, beam)
                 found, steps = yield from search.run(request.max_tokens)
                 choice = choose(found, hold, self.tokenizer, self.settings.min_confidence)
         finally:

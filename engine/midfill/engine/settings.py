@@ -18,6 +18,8 @@ class WriteSettings(msgspec.Struct, frozen=True, kw_only=True):
     num_samples: int
     """Texts that are drawn, beside the likeliest."""
     sample: SampleSettings
+    held: BeamSettings = BeamSettings(width=8, longest=64, kept=3)
+    """How fills that are held to a grammar are written."""
     ends_a_text: int = 4
     """Places where each text may end that are compared with those of the others."""
     patience: float = 8.0
@@ -48,7 +50,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     It is for small models: a large one reads most of its experts for each token, and the canvas is there to save that.
     """
-    write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.8, top_k=64, top_p=0.95))
+    write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.5, top_k=64, top_p=0.95))
     """Best mode's."""
     min_confidence: float = 0.3
     """Less sure fills are not shown. Of the embedded model's fills of 920 held-out gaps that is 597, of which 295 are
