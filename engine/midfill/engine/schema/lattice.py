@@ -47,7 +47,7 @@ class Lattice:
         self.automaton, self.length = automaton, len(log_probabilities)
         self._given = log_probabilities
         self._top = log_probabilities.topk(min(limits.tokens, log_probabilities.shape[1]), dim=-1)[1].cpu().numpy()
-        self._scores = log_probabilities.float().cpu().numpy()
+        self._scores: Scores = log_probabilities.float().clamp(min=LOWEST).cpu().numpy()
         self._limits = limits
         self._place = np.full(log_probabilities.shape[1], -1)  # of tokens among a position's likeliest
         start = np.array([automaton.start] if automaton.start != NOWHERE else [], dtype=np.int64)
@@ -91,9 +91,7 @@ class Lattice:
         """The states after `position`, and the best way to each."""
         edges = self._edges(column, position)
         scores = column.best[edges.source] + self._scores_of(position, edges.token)
-        order = np.lexsort((scores, edges.target))
-        is_best = np.append(np.diff(edges.target[order]) != 0, True)[: len(order)]
-        ways = self._kept(edges, scores, order[is_best], self.length - position - 1)
+        ways = self._kept(edges, scores, _best_ways(edges.target, scores), self.length - position - 1)
         states, best, follows_lost = edges.target[ways], scores[ways], column.is_lost[edges.source[ways]]
         self._open(states, np.where(follows_lost, -np.inf, best))
         is_lost = (follows_lost | self.automaton.is_opened(states)) & (self.automaton.to_exit[states] == FAR)
@@ -166,7 +164,7 @@ class Lattice:
         self.automaton.open(states[order[scores[order] > -np.inf]])
 
     def _scores_of(self, position: int, tokens: Indices) -> Scores:
-        return np.maximum(self._scores[position, tokens], LOWEST).astype(np.float64)
+        return self._scores[position, tokens]
 
     def _tokens_to(self, length: int, place: int) -> list[int]:
         """The tokens of the best way to the state at `place` of the column after `length` positions."""
@@ -187,6 +185,15 @@ class Lattice:
         kept = np.flatnonzero(place[column.edges.target] >= 0)
         source, token, target = (each[kept] for each in column.edges)
         return Layer(Edges(source, token, place[target]), self._scores_of(position, token))
+
+
+def _best_ways(targets: Indices, scores: Scores) -> Indices:
+    """Of the edges to each target, the one with the highest score. Pure."""
+    order = np.lexsort((scores, targets))
+    targets = targets[order]
+    is_last = np.ones(len(order), dtype=bool)
+    np.not_equal(targets[1:], targets[:-1], out=is_last[:-1])
+    return order[is_last]
 
 
 class _Column(NamedTuple):
