@@ -154,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=embedded_model())
     parser.add_argument("--drafter", type=Path, help="by default the one in the model's directory")
-    parser.add_argument("--holes", type=int, default=40, help="of each source")
+    parser.add_argument("--holes", type=int, default=16, help="of each source")
     parser.add_argument("--tokens", type=int, default=32, help="of each fill")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), nargs="*", default=["float32", "bfloat16"])
     arguments = parser.parse_args()
