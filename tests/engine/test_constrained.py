@@ -12,12 +12,16 @@ import jsonschema
 import msgspec
 import pytest
 import torch
+from tests.engine.schema.letters import Letters
 from tests.engine.small_model import small_model
 from tests.engine.test_infill import SETTINGS, TOKENIZER, finish, without_times
 
+from midfill.engine.constrained import Posterior
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
+from midfill.engine.schema.spellings import Spellings
+from midfill.engine.schema.token_automaton import TokenAutomaton
 from midfill.engine.wire import Infill, InfillRequest, Schema
 
 MODEL = small_model(vocab_size=8192, canvas_length=32)
@@ -161,6 +165,24 @@ def test_a_format_is_kept_to_where_some_fill_does() -> None:
     answer = fill('{"when": ', "}", schema=schema)
     assert json.loads('{"when": ' + answer.text + "}")["when"] == "2024-02-03"
     assert fill('{"when": "t', '"}', schema=schema).text == "oday"
+
+
+def test_the_next_step_is_told_of_allowed_tokens_only_however_sure_the_model_is_of_others() -> None:
+    a_or_b_then_c = Letters({1: {97: 2, 98: 2}, 2: {99: 3}}, frozenset({3}))
+    words = (b"", b"a", b"b", b"c")
+    posterior = Posterior(TokenAutomaton(a_or_b_then_c, Spellings(words)))
+    said = torch.tensor([[50.0, 1.0, 0.0, 40.0], [60.0, 9.0, 8.0, 0.0]]).log_softmax(-1)
+    known = posterior(0, said)
+    assert known is not None
+    assert known[0].exp().tolist() == pytest.approx([0, 0.731, 0.269, 0], abs=1e-3)
+    assert known[1].exp().tolist() == pytest.approx([0, 0, 0, 1])
+    assert posterior.fills[0][0] == [1, 3]
+
+
+def test_where_nothing_is_allowed_the_next_step_is_told_what_the_model_says() -> None:
+    posterior = Posterior(TokenAutomaton(Letters({1: {97: 1}}, frozenset()), Spellings((b"", b"a"))))
+    assert posterior(0, torch.zeros(3, 2).log_softmax(-1)) is None
+    assert posterior.fills == {0: []}
 
 
 def test_comments_and_trailing_commas_stand_where_the_language_has_them() -> None:
