@@ -9,13 +9,33 @@ from __future__ import annotations
 import functools
 import json
 import re
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from midfill.engine.common_prefix import common_prefix
 from midfill.engine.schema.constraint import DEAD
 from midfill.engine.schema.keys import Keys
 from midfill.engine.schema.nodes import KINDS, Kind
 from midfill.engine.schema.place import Place, Places
+from midfill.engine.schema.states import (
+    TOP,
+    After,
+    ArrayFrame,
+    Colon,
+    Comment,
+    Frame,
+    InKey,
+    InNumber,
+    InString,
+    InWord,
+    Item,
+    Key,
+    ObjectFrame,
+    Open,
+    State,
+    Value,
+    counted,
+    owners_of,
+)
 from midfill.engine.schema.string_bytes import read_byte
 
 SPACE = frozenset(b" \t\r\n")
@@ -28,117 +48,6 @@ TRAIL_BYTES = 512
 _WHOLE_STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\.)*+"')
 _ESCAPED = re.compile(rb"\\u[dD]")
 """Perhaps half of a surrogate pair, which JSON's parsers differ on."""
-TOP = 0
-"""The number of the frame around the document's one value."""
-
-
-class Frame(NamedTuple):
-    """An open container."""
-
-    place: Place
-    failed: int
-    """Nodes of the place that are false."""
-    parent: int
-    owners: tuple[int, ...] = ()
-    """Of the part that is being written: see `Part`."""
-    counted: tuple[int, ...] = ()
-
-
-class ObjectFrame(NamedTuple):
-    """An open object."""
-
-    frame: Frame
-    keys: Keys
-
-
-class ArrayFrame(NamedTuple):
-    """An open array."""
-
-    frame: Frame
-    length: int = 0
-    """As far as it matters."""
-    counts: tuple[int, ...] = ()
-    """How often `contains` held, for each of the place's `counters`, as far as it matters."""
-
-
-class Value(NamedTuple):
-    """A value comes next."""
-
-    place: Place
-    parent: int
-
-
-class Item(NamedTuple):
-    """An item comes next, or, where it `may_end`, the end of the array."""
-
-    may_end: bool
-    parent: int
-
-
-class Key(NamedTuple):
-    """A key comes next, or, where it `may_end`, the end of the object."""
-
-    may_end: bool
-    parent: int
-
-
-class InKey(NamedTuple):
-    """Inside a key."""
-
-    text: str
-    partial: bytes
-    parent: int
-
-
-class Colon(NamedTuple):
-    """After a key."""
-
-    place: Place
-    parent: int
-
-
-class InString(NamedTuple):
-    """Inside a string value."""
-
-    place: Place
-    checked: int
-    """State of the place's text rules."""
-    partial: bytes
-    parent: int
-
-
-class InNumber(NamedTuple):
-    """Inside a number, or behind it."""
-
-    place: Place
-    checked: int
-    parent: int
-
-
-class InWord(NamedTuple):
-    """Inside true, false or null."""
-
-    place: Place
-    word: bytes
-    read: int
-    parent: int
-
-
-class After(NamedTuple):
-    """After a value."""
-
-    parent: int
-
-
-class Comment(NamedTuple):
-    """Inside a comment, of which `opened` was read last; it ends at the state `back`."""
-
-    opened: bytes
-    back: int
-
-
-State = Value | Item | Key | InKey | Colon | InString | InNumber | InWord | After | Comment
-Open = ObjectFrame | ArrayFrame
 
 
 class Automaton:
@@ -396,7 +305,7 @@ class Automaton:
             path.append((number, false))
             opened = self.frame(number)
             frame = opened.frame
-            failed = frame.failed | _owners(frame.owners, false)
+            failed = frame.failed | owners_of(frame.owners, false)
             kind: Kind = "object" if isinstance(opened, ObjectFrame) else "array"
             keys = opened.keys if isinstance(opened, ObjectFrame) else self.no_keys
             false = frame.place.false_roots(frame.place.hopes(failed, kind, keys)) if failed != frame.failed else 0
@@ -420,10 +329,10 @@ class Automaton:
             return self._state(After(TOP))
         opened = self.frame(parent)
         frame = opened.frame
-        done = frame._replace(failed=frame.failed | _owners(frame.owners, false), owners=(), counted=())
+        done = frame._replace(failed=frame.failed | owners_of(frame.owners, false), owners=(), counted=())
         if isinstance(opened, ObjectFrame):
             return self._state(After(self._opened(opened._replace(frame=done))))
-        counts = _counted(frame, opened.counts, false)
+        counts = counted(frame, opened.counts, false)
         return self._state(After(self._opened(opened._replace(frame=done, counts=counts))))
 
     def _in_string(self, at: InString, byte: int) -> int:
@@ -591,26 +500,3 @@ class Automaton:
         frame = opened.frame
         failed = frame.place.ends_array(frame.failed, opened.length, opened.counts)
         return self._ended(frame.place, failed, "array", frame.parent)
-
-
-def _owners(owners: tuple[int, ...], false: int) -> int:
-    """The nodes that are false when these roots of a part are."""
-    union = 0
-    for index, mask in enumerate(owners):
-        if false >> index & 1:
-            union |= mask
-    return union
-
-
-def _counted(frame: Frame, counts: tuple[int, ...], false: int) -> tuple[int, ...]:
-    """The counts after an item of which these roots are false, no higher than it matters."""
-    if not frame.counted:
-        return counts
-    held = 0
-    for index, mask in enumerate(frame.counted):
-        if not false >> index & 1:
-            held |= mask
-    nodes = frame.place.nodes
-    limits = (max(nodes[index].least_contains, (nodes[index].most_contains or 0) + 1) for index in frame.place.counters)
-    counters = zip(frame.place.counters, counts, limits, strict=True)
-    return tuple(min(count + (held >> index & 1), limit) for index, count, limit in counters)

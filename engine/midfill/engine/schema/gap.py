@@ -7,12 +7,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from midfill.engine.schema.automaton import TOP, ArrayFrame, Automaton, Colon, InKey, InString, ObjectFrame, Value
+from midfill.engine.schema.automaton import Automaton
 from midfill.engine.schema.constraint import DEAD
 from midfill.engine.schema.json_text import begun_string
 from midfill.engine.schema.moves import PART_COST, Move, lacking_keys, missing_keys, moves
 from midfill.engine.schema.place import MOST_PARTS
 from midfill.engine.schema.rest import Rest
+from midfill.engine.schema.states import TOP, ArrayFrame, Colon, InKey, InString, ObjectFrame, Value
 from midfill.engine.schema.style import style_of
 
 MOST_CONTINUATIONS = 64

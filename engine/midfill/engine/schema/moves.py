@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from midfill.engine.schema.automaton import (
+from midfill.engine.schema.automaton import Automaton
+from midfill.engine.schema.nodes import Node, run
+from midfill.engine.schema.place import Place
+from midfill.engine.schema.rest import Rest
+from midfill.engine.schema.states import (
     TOP,
     After,
     ArrayFrame,
-    Automaton,
     Colon,
     Comment,
     InKey,
@@ -22,9 +25,6 @@ from midfill.engine.schema.automaton import (
     ObjectFrame,
     Value,
 )
-from midfill.engine.schema.nodes import Node, run
-from midfill.engine.schema.place import Place
-from midfill.engine.schema.rest import Rest
 from midfill.engine.schema.string_texts import formatted, names, wanted
 from midfill.engine.schema.style import Style
 

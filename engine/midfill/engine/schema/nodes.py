@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from midfill.engine.schema.formats import Format
+from midfill.engine.schema.keys import Keys
 from midfill.engine.schema.number_rules import NumberRule
 from midfill.engine.schema.pattern import Pattern
 from midfill.engine.schema.text_rules import TextRule
@@ -97,6 +98,40 @@ class Node:
     def at_index(self, index: int) -> Node | None:
         """The node for the item at `index`, `contains` apart."""
         return self.first_items[index] if index < len(self.first_items) else self.items
+
+    def refuses(self, kind: Kind) -> bool:
+        """Whether it is false of every value of a kind."""
+        wants_what_cannot_be = self.contains is not None and self.contains.never and self.least_contains > 0
+        return self.never or kind not in self.kinds or (kind == "array" and wants_what_cannot_be)
+
+    def judges(self, kind: Kind) -> bool:
+        """Whether a keyword of its own may be false of a value of this kind, if it does not refuse them all."""
+        if kind == "string":
+            return self.text is not None
+        if kind == "number":
+            return self.numbers is not None
+        if kind == "object":
+            sizes = self.least_properties or self.most_properties is not None
+            parts = self.properties or self.patterns or self.additional or self.unevaluated or self.names
+            return bool(sizes or parts or self.required or self.dependent)
+        if kind == "array":
+            sizes = self.least_items or self.most_items is not None
+            parts = self.first_items or self.items or self.unevaluated_items or self.contains
+            return bool(sizes or parts or "uniqueItems" in self.left)
+        return False
+
+    def has_its_keys(self, keys: Keys) -> bool:
+        """Whether an object with these keys has those that it has to have, and as many."""
+        if len(keys) < self.least_properties or (self.most_properties is not None and len(keys) > self.most_properties):
+            return False
+        if not all(key in keys for key in self.required):
+            return False
+        return all(needed in keys for key, others in self.dependent.items() if key in keys for needed in others)
+
+    @property
+    def watched_items(self) -> int:
+        """Items from this one on are judged alike, but for how often `contains` holds."""
+        return max(len(self.first_items), self.least_items, (self.most_items or 0) + 1)
 
 
 def matches(pattern: Pattern, text: str) -> bool:

@@ -18,6 +18,7 @@ from midfill.engine.schema.number_rules import NumberChecker
 from midfill.engine.schema.pattern_syntax import UnsupportedPattern
 from midfill.engine.schema.patterns import Patterns
 from midfill.engine.schema.text_rules import TextChecker, TextRule
+from midfill.engine.schema.truth import Form, bits, form_of, holds, may_be, must_be, union
 
 MOST_PARTS = 200
 """No value needs more keys and items, as far as anyone looks for one."""
@@ -33,18 +34,6 @@ class Part(NamedTuple):
     """For each root of the part's place: the nodes of the whole that are false if it is."""
     counted: tuple[int, ...] = ()
     """For each root: the nodes of the whole whose `contains` it is."""
-
-
-class _Form(NamedTuple):
-    """What a node refers to in place: bits, or indices, of the place's nodes."""
-
-    all_of: int
-    any_of: tuple[int, ...]
-    one_of: tuple[tuple[int, ...], ...]
-    none_of: int
-    condition: tuple[int, int | None, int | None] | None
-    dependent: tuple[tuple[str, int], ...]
-    composites: int
 
 
 class Places:
@@ -77,13 +66,13 @@ class Place:
         for root in roots:
             self._gather(root, set())
         self.root_bits = tuple(1 << self._index[root.number] for root in roots)
-        self._forms = [self._form(node) for node in self.nodes]
+        self._forms = [form_of(node, self._index) for node in self.nodes]
         self.is_plain = not any(any(form) for form in self._forms)
         """Whether each node speaks for itself alone."""
         self._reach: list[int] = []
         for index, node in enumerate(self.nodes):
             parts = (self._index[part.number] for part in node.in_place())
-            self._reach.append((1 << index) | _union(self._reach[part] for part in parts if part < index))
+            self._reach.append((1 << index) | union(self._reach[part] for part in parts if part < index))
         self.wrong: dict[Kind, int] = {kind: self._without(kind) for kind in KINDS}
         """For each kind of value, the nodes that it makes false whatever it holds."""
         self._settled: dict[Kind, int] = {kind: self._with(kind) for kind in KINDS}
@@ -93,7 +82,7 @@ class Place:
         self.numbers = _Rules([node.numbers for node in self.nodes], NumberChecker)
         self.counters = tuple(index for index, node in enumerate(self.nodes) if node.contains is not None)
         """Nodes with a `contains`."""
-        self.watched_items = max((_watched_items(node) for node in self.nodes), default=0)
+        self.watched_items = max((node.watched_items for node in self.nodes), default=0)
         """Items from this one on are judged alike, but for how often `contains` holds."""
         self.has_names = any(node.names is not None for node in self.nodes)
         self._needs: dict[tuple[int, Keys, bool], tuple[str, ...]] = {}
@@ -112,35 +101,12 @@ class Place:
         self._index[node.number] = len(self.nodes)
         self.nodes.append(node)
 
-    def _form(self, node: Node) -> _Form:
-        place = self._index[node.number]
-
-        def bits(nodes: Iterable[Node]) -> int:
-            return _union(1 << index for each in nodes if (index := self._index[each.number]) < place)
-
-        def is_known(group: Sequence[Node]) -> bool:
-            return all(self._index[each.number] < place for each in group)
-
-        def bit(part: Node | None) -> int | None:
-            return None if part is None else bits([part])
-
-        first, then, otherwise = node.condition or (None, None, None)
-        return _Form(
-            all_of=bits(node.all_of),
-            any_of=tuple(bits(group) for group in node.any_of if is_known(group)),
-            one_of=tuple(tuple(self._index[each.number] for each in group) for group in node.one_of if is_known(group)),
-            none_of=bits(node.none_of),
-            condition=None if first is None else (bits([first]), bit(then), bit(otherwise)),
-            dependent=tuple((name, bits([each])) for name, each in node.dependent_schemas.items() if is_known([each])),
-            composites=bits(node.composites),
-        )
-
     def _without(self, kind: Kind) -> int:
-        return _union(1 << index for index, node in enumerate(self.nodes) if _refuses(node, kind))
+        return union(1 << index for index, node in enumerate(self.nodes) if node.refuses(kind))
 
     def _with(self, kind: Kind) -> int:
         """The nodes whose own keywords are true of every value of a kind that they are not false of at once."""
-        return _union(1 << index for index, node in enumerate(self.nodes) if not _judges(node, kind))
+        return union(1 << index for index, node in enumerate(self.nodes) if not node.judges(kind))
 
     # What is true.
 
@@ -158,28 +124,13 @@ class Place:
         hopeful = sure = 0
         for index, (node, form) in enumerate(zip(self.nodes, self._forms, strict=True)):
             bit = 1 << index
-            if failed & bit or not self._may_be(form, hopeful, sure, kind, keys):
+            if failed & bit or not may_be(form, hopeful, sure, kind, keys):
                 continue
             hopeful |= bit
             is_settled = not node.asserts or (kind is not None and self._settled[kind] & bit)
-            if is_settled and _must_be(form, hopeful, sure, kind):
+            if is_settled and must_be(form, hopeful, sure, kind):
                 sure |= bit
         return hopeful
-
-    def _may_be(self, form: _Form, hopeful: int, sure: int, kind: Kind | None, keys: Keys) -> bool:
-        if form.all_of & ~hopeful or form.none_of & sure or any(not group & hopeful for group in form.any_of):
-            return False
-        for group in form.one_of:
-            if sum(sure >> each & 1 for each in group) > 1 or not any(hopeful >> each & 1 for each in group):
-                return False
-        if form.condition is not None:
-            test, then, otherwise = form.condition
-            holds = hopeful & test and (then is None or hopeful & then)
-            if not holds and (sure & test or not (otherwise is None or hopeful & otherwise)):
-                return False
-        if form.composites and kind in ("object", "array") and not form.composites & hopeful:
-            return False
-        return all(bit & hopeful for key, bit in form.dependent if key in keys)
 
     def truths(self, failed: int, kind: Kind, keys: Keys | None = None) -> int:
         """The nodes that are true of a whole value of which those of the mask `failed` are false by themselves."""
@@ -188,13 +139,13 @@ class Place:
         keys = self._places.no_keys if keys is None else keys
         true = 0
         for index, form in enumerate(self._forms):
-            if not failed >> index & 1 and _is(form, true, kind, keys):
+            if not failed >> index & 1 and holds(form, true, kind, keys):
                 true |= 1 << index
         return true
 
     def false_roots(self, true: int) -> int:
         """Of the nodes `true`, which roots are missing: bit i for root i."""
-        return _union(1 << index for index, bit in enumerate(self.root_bits) if not true & bit)
+        return union(1 << index for index, bit in enumerate(self.root_bits) if not true & bit)
 
     @cached_property
     def formats(self) -> _Rules[TextChecker] | None:
@@ -214,7 +165,7 @@ class Place:
             for index, node in enumerate(self.nodes)
             if node.constants is not None and not any(each is value for each in node.constants)
         )
-        return self.wrong[kind] | _union(refusing)
+        return self.wrong[kind] | union(refusing)
 
     def at_key(self, key: str, failed: int) -> Part:
         """How the value at `key` is judged, by all nodes but those that have failed."""
@@ -301,7 +252,7 @@ class Place:
 
     def names_refused(self, start: str, failed: int) -> int:
         """The nodes that refuse every key that begins with `start` by their `propertyNames`."""
-        return _union(
+        return union(
             1 << index
             for index, node in self._living(failed)
             if node.names is not None and not self._places.of([node.names]).may_begin(start)
@@ -326,9 +277,9 @@ class Place:
             for index, (node, form) in enumerate(zip(self.nodes, self._forms, strict=True)):
                 dependent = (name for key, names in node.dependent.items() if key in keys for name in names)
                 wanted = dict.fromkeys(name for name in (*node.required, *dependent) if name not in keys)
-                surely = form.all_of | _union(bit for key, bit in form.dependent if key in keys)
-                wanted.update(dict.fromkeys(name for part in _bits(surely) for name in found[part]))
-                groups = (*(tuple(_bits(group)) for group in form.any_of), *form.one_of)
+                surely = form.all_of | union(bit for key, bit in form.dependent if key in keys)
+                wanted.update(dict.fromkeys(name for part in bits(surely) for name in found[part]))
+                groups = (*(tuple(bits(group)) for group in form.any_of), *form.one_of)
                 for group in groups:
                     choices = [found[each] for each in group if hopes >> each & 1]
                     wanted.update(dict.fromkeys(min(choices, key=len, default=())))
@@ -339,7 +290,7 @@ class Place:
             self._needs[failed, keys, are_whole] = tuple(dict.fromkeys(name for names in roots for name in names))
         return self._needs[failed, keys, are_whole]
 
-    def _branch(self, form: _Form, hopes: int, keys: Keys) -> int | None:
+    def _branch(self, form: Form, hopes: int, keys: Keys) -> int | None:
         """The index of the node that a condition leads to, where all that it asks about is there."""
         if form.condition is None:
             return None
@@ -393,11 +344,11 @@ class Place:
     def too_many_keys(self, count: int) -> int:
         """The nodes that are false of every object with so many keys."""
         most = ((1 << index, node.most_properties) for index, node in enumerate(self.nodes))
-        return _union(bit for bit, number in most if number is not None and count > number)
+        return union(bit for bit, number in most if number is not None and count > number)
 
     def ends_object(self, failed: int, keys: Keys) -> int:
         """The nodes that are false of an object with these keys."""
-        return failed | _union(1 << index for index, node in self._living(failed) if not _has_its_keys(node, keys))
+        return failed | union(1 << index for index, node in self._living(failed) if not node.has_its_keys(keys))
 
     def ends_array(self, failed: int, length: int, counts: tuple[int, ...]) -> int:
         """The nodes that are false of an array of this length, in which each of `counters` counted so many."""
@@ -430,11 +381,11 @@ class _Rules(Generic[Checker]):
 
     def rules(self, nodes: int) -> int:
         """The mask of the checker's rules that the nodes of a mask have."""
-        return _union(1 << index for index, bit in enumerate(self._bits) if nodes & bit)
+        return union(1 << index for index, bit in enumerate(self._bits) if nodes & bit)
 
     def _nodes(self, rules: int) -> int:
         if rules not in self._seen:
-            self._seen[rules] = _union(bit for index, bit in enumerate(self._bits) if rules >> index & 1)
+            self._seen[rules] = union(bit for index, bit in enumerate(self._bits) if rules >> index & 1)
         return self._seen[rules]
 
 
@@ -474,82 +425,3 @@ def _with_format(node: Node, patterns: Patterns) -> TextRule | None:
         return rule._replace(patterns=(*rule.patterns, patterns.compile(node.format.pattern)))
     except UnsupportedPattern:  # too little memory is left
         return node.text
-
-
-def _must_be(form: _Form, hopeful: int, sure: int, kind: Kind | None) -> bool:
-    """Whether a node is true whichever of the `hopeful` nodes, of which some are `sure`, will be."""
-    if form.all_of & ~sure or form.none_of & hopeful or any(not group & sure for group in form.any_of):
-        return False
-    for group in form.one_of:
-        if sum(hopeful >> each & 1 for each in group) != 1 or not any(sure >> each & 1 for each in group):
-            return False
-    if form.condition is not None:
-        test, then, otherwise = form.condition
-        then_holds, else_holds = then is None or sure & then, otherwise is None or sure & otherwise
-        if not (then_holds or not hopeful & test) or not (else_holds or sure & test):
-            return False
-    if form.composites and kind in (None, "object", "array") and not form.composites & sure:
-        return False
-    return all(bit & sure for _, bit in form.dependent)
-
-
-def _judges(node: Node, kind: Kind) -> bool:
-    """Whether a keyword of the node's own may be false of a value of this kind, besides those that are at once."""
-    if kind == "string":
-        return node.text is not None
-    if kind == "number":
-        return node.numbers is not None
-    if kind == "object":
-        sizes = node.least_properties or node.most_properties is not None
-        parts = node.properties or node.patterns or node.additional or node.unevaluated or node.names
-        return bool(sizes or parts or node.required or node.dependent)
-    if kind == "array":
-        sizes = node.least_items or node.most_items is not None
-        parts = node.first_items or node.items or node.unevaluated_items or node.contains
-        return bool(sizes or parts or "uniqueItems" in node.left)
-    return False
-
-
-def _is(form: _Form, true: int, kind: Kind, keys: Keys) -> bool:
-    """Whether what a node refers to in place, of which the bits `true` are, makes it true."""
-    if form.all_of & ~true or form.none_of & true or any(not group & true for group in form.any_of):
-        return False
-    if any(sum(true >> each & 1 for each in group) != 1 for group in form.one_of):
-        return False
-    if form.condition is not None:
-        test, then, otherwise = form.condition
-        branch = then if true & test else otherwise
-        if branch is not None and not true & branch:
-            return False
-    if form.composites and kind in ("object", "array") and not form.composites & true:
-        return False
-    return all(bit & true for key, bit in form.dependent if key in keys)
-
-
-def _refuses(node: Node, kind: Kind) -> bool:
-    """Whether a node is false of every value of a kind."""
-    wants_what_cannot_be = node.contains is not None and node.contains.never and node.least_contains > 0
-    return node.never or kind not in node.kinds or (kind == "array" and wants_what_cannot_be)
-
-
-def _has_its_keys(node: Node, keys: Keys) -> bool:
-    if len(keys) < node.least_properties or (node.most_properties is not None and len(keys) > node.most_properties):
-        return False
-    if not all(key in keys for key in node.required):
-        return False
-    return all(needed in keys for key, others in node.dependent.items() if key in keys for needed in others)
-
-
-def _watched_items(node: Node) -> int:
-    return max(len(node.first_items), node.least_items, (node.most_items or 0) + 1)
-
-
-def _bits(mask: int) -> Iterable[int]:
-    return (index for index in range(mask.bit_length()) if mask >> index & 1)
-
-
-def _union(masks: Iterable[int]) -> int:
-    union = 0
-    for mask in masks:
-        union |= mask
-    return union
