@@ -14,7 +14,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
 endif
 
-.PHONY: setup test test-editors check demo vsix bench gpu nano clean
+.PHONY: setup test test-editors check demo vsix bench gpu nano catalogue clean
 
 setup: .venv/.engine
 
@@ -87,6 +87,11 @@ nano: .venv/.dev
 	$(BIN)/python $(NANO)/pack.py
 	$(BIN)/torchrun --standalone --nproc-per-node=$(NANO_WORKERS) $(NANO)/train.py
 	$(BIN)/python $(NANO)/export.py
+	$(BIN)/python $(NANO)/train_drafter.py
+
+# CATALOG is SchemaStore's src/api/json/catalog.json at COMMIT.
+catalogue:
+	$(PYTHON) server/schemastore/write_catalogue.py $(CATALOG) $(COMMIT)
 
 clean:
 	rm -rf .venv .editors build dist .pytest_cache .ruff_cache .hypothesis
