@@ -50,6 +50,7 @@ def line(path: Path, report: Report, arguments: argparse.Namespace) -> dict[str,
         "edits": report.edits,
         "fills": report.fills,
         "suggested": report.suggested,
+        "prompt_tokens": report.prompt_tokens,
         "cached_share": round(report.cached_share, 4),
         "mismatches": report.mismatches,
         "stale": len(report.stale),
@@ -83,10 +84,15 @@ def main() -> None:
     paths = sorted((BENCH / "dev" / "editing-traces").glob("*.json.gz"))
     if not paths:
         print(json.dumps({"bench": "replay", "skipped": f"no recordings in {BENCH}"}))
+    lines: list[dict[str, Any]] = []
     for path in paths:
         if not arguments.traces or path.name.removesuffix(".json.gz") in arguments.traces:
             with home() as env:
-                print(json.dumps(asyncio.run(measure(path, arguments, env))), flush=True)
+                lines.append(asyncio.run(measure(path, arguments, env)))
+            print(json.dumps(lines[-1]), flush=True)
+    if tokens := sum(each["prompt_tokens"] for each in lines):
+        cached = sum(each["prompt_tokens"] * each["cached_share"] for each in lines)
+        print(json.dumps({"bench": "replay", "trace": "all", "cached_share": round(cached / tokens, 4)}))
 
 
 if __name__ == "__main__":

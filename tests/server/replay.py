@@ -54,6 +54,7 @@ class Report:
     times_ms: list[float] = field(default_factory=list)
     """From an edit to the answer."""
     cached_share: float = 0.0
+    prompt_tokens: int = 0
     fills: int = 0
     """Of the engine: what was typed along with a suggestion needs none."""
     engine_rss: list[int] = field(default_factory=list)
@@ -173,6 +174,7 @@ class Replay:
         self.report.mismatches += self.report.text != str(self._text)
         status = await engine_status(self._env)
         self.report.cached_share, self.report.fills = status.cached_share or 0.0, status.answered
+        self.report.prompt_tokens = status.prompt_tokens
         self.report.engine_rss.append(status.resident_bytes)
         self.report.server_rss.append(psutil.Process(self._client.process.pid).memory_info().rss)
 

@@ -160,6 +160,7 @@ class Service:
             p50_ms=tally.latency_ms(0.5),
             p90_ms=tally.latency_ms(0.9),
             cached_share=tally.cached_share,
+            prompt_tokens=tally.prompt_tokens,
             best_model=self.best_model,
         )
 

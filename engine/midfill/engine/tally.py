@@ -15,13 +15,13 @@ class Tally:
 
     def __init__(self) -> None:
         self.answered = self.dropped = self.failed = 0
-        self._prompt_tokens = self._cached_tokens = 0
+        self.prompt_tokens = self._cached_tokens = 0
         self._latencies_ms: deque[float] = deque(maxlen=WINDOW)
 
     def count(self, infill: Infill, latency_s: float | None) -> None:
         """An answer, and how long its request had waited for it; None if nobody waited."""
         self.answered += 1
-        self._prompt_tokens += infill.prompt_tokens
+        self.prompt_tokens += infill.prompt_tokens
         self._cached_tokens += infill.cached_tokens
         if latency_s is not None:
             self._latencies_ms.append(latency_s * 1e3)
@@ -29,7 +29,7 @@ class Tally:
     @property
     def cached_share(self) -> float | None:
         """Of all prompt tokens, those found in a cache."""
-        return self._cached_tokens / self._prompt_tokens if self._prompt_tokens else None
+        return self._cached_tokens / self.prompt_tokens if self.prompt_tokens else None
 
     def latency_ms(self, share: float) -> float | None:
         """The latency within which `share` of the last answers came."""

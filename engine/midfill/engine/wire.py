@@ -212,6 +212,8 @@ class Status(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     p90_ms: float | None
     cached_share: float | None
     """Of all prompt tokens, those found in a cache."""
+    prompt_tokens: int = 0
+    """Those, of the requests that were answered."""
     best_model: str = ""
     """What serves best mode, or why nothing does, for people; empty where it is the same model."""
 
