@@ -87,7 +87,7 @@ nano: .venv/.dev
 	$(BIN)/python $(NANO)/pack.py
 	$(BIN)/torchrun --standalone --nproc-per-node=$(NANO_WORKERS) $(NANO)/train.py
 	$(BIN)/python $(NANO)/export.py
-	$(BIN)/python $(NANO)/train_drafter.py
+	OMP_WAIT_POLICY=passive $(BIN)/python $(NANO)/train_drafter.py
 
 # CATALOG is SchemaStore's src/api/json/catalog.json at COMMIT.
 catalogue:

@@ -13,6 +13,7 @@ from midfill.engine.beam import BeamSettings
 from midfill.engine.candidates import scored
 from midfill.engine.canvas import DenoiseSettings
 from midfill.engine.choosing import SampleSettings
+from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
@@ -164,7 +165,7 @@ def test_typing_on_reuses_the_prompt():
     assert answer.cached_tokens >= answer.prompt_tokens - 5
 
 
-@pytest.mark.parametrize(("max_tokens", "mode"), [(16, "fast"), (80, "fast"), (80, "best")])
+@pytest.mark.parametrize(("max_tokens", "mode"), [(16, "fast"), (80, "fast"), (16, "best")])
 def test_closing_a_fill_between_any_two_passes_frees_it_and_keeps_the_cache_right(max_tokens: int, mode: Mode):
     asked = msgspec.structs.replace(request(SOURCE[:300], SOURCE[340:], max_tokens), mode=mode)
     passes = len(finish(infiller().fill(asked))[0])
@@ -226,11 +227,11 @@ def test_best_mode_finds_fills_that_the_causal_mode_likes_at_least_as_well():
     assert best.cached_tokens == best.prompt_tokens  # both modes read the same cache
 
 
-def test_a_long_fill_in_best_mode_is_written_alone():
+def test_a_long_fill_in_best_mode_is_written_alone(monkeypatch: pytest.MonkeyPatch):
     asked = msgspec.structs.replace(request(SOURCE[:300], SOURCE[340:], max_tokens=80), mode="best")
-    texts, answer = finish(infiller().fill(asked))
-    assert 1 <= answer.steps <= 80 * (1 + SETTINGS.write.num_samples)
-    assert len(texts) >= answer.steps
+    monkeypatch.delattr(DiffusionGemma, "denoise")
+    _, answer = finish(infiller().fill(asked))
+    assert answer.steps > 0
 
 
 def test_it_works_after_a_failure_that_is_not_the_devices():

@@ -13,8 +13,9 @@ import torch
 from midfill.engine.checkpoint import load
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.errors import ModeMissing
+from midfill.engine.gemma4_checkpoint import LoadedGemma4
 from midfill.engine.infill import Infiller
-from midfill.engine.installed import embedded_model
+from midfill.engine.installed import drafter_of, embedded_model
 from midfill.engine.loading import open_infiller, open_models, working_dtype
 from midfill.engine.model_pair import ModelPair
 from midfill.engine.prefix_cache import PrefixCache
@@ -134,14 +135,40 @@ def test_a_model_that_does_not_fit_leaves_best_mode_to_the_other(
     models = open_models(embedded_model(), tiny_gemma4("E2B"))
     assert isinstance(models, ModelPair)
     assert models.best is models.fast
-    assert re.fullmatch(r"nano, as \S+ needs 0\.0 GB, 0\.0 GB are free", models.best_model)
+    assert re.fullmatch(r"\S+ needs 0\.0 GB, 0\.0 GB are free", models.best_problem)
+    assert models.best_model == ""
     assert finish(models.fill(IN_BEST)).steps > finish(models.fill(ASKED)).steps
+
+
+def test_a_model_that_memory_ends_in_is_one_that_does_not_fit(
+    tiny_gemma4: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    def ends(*_: object) -> LoadedGemma4:
+        raise torch.OutOfMemoryError("tried to allocate 20 GiB")
+
+    monkeypatch.setattr("midfill.engine.loading.load_gemma4", ends)
+    models = open_models(embedded_model(), tiny_gemma4("E2B"))
+    assert isinstance(models, ModelPair)
+    assert models.best is models.fast
+    assert "did not fit: tried to allocate 20 GiB" in models.best_problem
+
+
+def test_the_same_model_for_both_modes_is_loaded_once(tmp_path: Path):
+    link = tmp_path / "nano"
+    link.symlink_to(embedded_model())
+    assert isinstance(open_models(embedded_model(), link), Infiller)
+
+
+def test_a_model_may_be_the_folder_that_one_is_in(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(embedded_model())
+    assert open_infiller(Path()).draft is not no_drafts
+    assert drafter_of(Path("drafter/..")) == embedded_model() / "drafter"
 
 
 def test_a_model_that_is_not_there_is_named_to_those_who_ask_for_it(tmp_path: Path):
     models = open_models(embedded_model(), tmp_path / "gone")
     assert isinstance(models, ModelPair)
-    assert models.best_model.startswith("none: ")
+    assert str(tmp_path / "gone") in models.best_problem
     assert finish(models.fill(ASKED)).steps > 0
     with pytest.raises(ModeMissing, match=r"best quality is not available; \S+gone.*; midfill models says"):
         finish(models.fill(IN_BEST))

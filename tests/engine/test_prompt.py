@@ -219,6 +219,11 @@ def test_the_chat_prompt_reads_as_two_turns_with_an_empty_thought(gemma: Tokeniz
     assert text.endswith("\n\n\nb = 2\n<turn|>\n<|turn>model\n<|channel>thought\n<channel|>a = 1;")
 
 
+def test_a_file_in_a_chat_ends_with_the_models_turn(gemma: Tokenizer, nano: Tokenizer) -> None:
+    assert template_for(gemma).end_of_file(gemma) == gemma.special_ids["<turn|>"]
+    assert template_for(nano).end_of_file(nano) is None
+
+
 def test_a_checkpoint_without_known_marks_gets_the_prefix_alone(gemma: Tokenizer) -> None:
     builder = PromptBuilder(gemma, BareTemplate(), LIMITS, END_OF_FILE)
     tokens = builder.build("a = 1;", "b", None).tokens

@@ -16,6 +16,11 @@ GOES_ON = [
     ("items = [\n    ", "\n", "1,\n    2,\n]"),
     ("if (a) {\n    ", "\nb();\n", "c();\n}"),
     ("", "\n", "anything\nat all"),
+    ("x = foo(", "\nprint(':)')\n", "a)"),  # a bracket in a string closes none
+    ("print(", ")\n", "':)'"),
+    ("print(", ")\n", "':)"),  # which may become one
+    ("print('", "')\n", "a) b"),
+    ("f(", ")  # don't\n", "it's (or not)"),
 ]
 
 
@@ -27,6 +32,7 @@ def test_a_text_goes_on_as_long_as_it_fits_the_gap(prefix: str, suffix: str, tex
 ENDS = [
     ("print(", ")\n", "values|)\nprint(1"),
     ("print(", ", sep=' ')\n", "len(values)|)"),
+    ("print(", ")\n", "':)'|)"),
     ("f([", "])", "1, 2|]) + 3"),
     ("x = ", "\ny = compute(x)\n", "1|\ny = compute(x)\nz"),
     ("x = ", "\n\n\ndef compute(x):\n    pass\n", "1|\n\n\ndef compute(x):"),
@@ -49,6 +55,10 @@ def test_what_comes_first_ends_the_text():
 
 def test_a_short_suffix_is_not_taken_for_the_text_that_it_happens_to_be():
     assert seam("x = [", "\n]\n").end("1,\n    2") is None
+
+
+def test_much_white_space_is_not_searched_for_a_head():
+    assert seam("x", "\n" * 300 + "some text that is long enough").head == ""
 
 
 def test_a_line_too_long_to_be_a_line_is_known_by_its_start():

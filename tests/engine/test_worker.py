@@ -257,7 +257,7 @@ async def test_best_mode_without_its_model_is_refused_and_fast_mode_goes_on(on_s
         peer.send(Submit(id=2, request=msgspec.structs.replace(WRITTEN, mode="fast")))
         assert isinstance(await peer.end(2), Done)
         peer.send(AskStatus(id=3))
-        assert (await peer.until(Status)).best_model.startswith("none: /nowhere/gemma")
+        assert (await peer.until(Status)).best_problem.startswith("/nowhere/gemma")
 
 
 GROWS = """

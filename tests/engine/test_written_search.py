@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import msgspec
 import pytest
 import torch
 from tests.engine.small_model import small_model
@@ -20,7 +21,7 @@ from midfill.engine.seam import seam
 from midfill.engine.settings import InfillSettings, WriteSettings
 from midfill.engine.speculative import Draft, no_drafts, speculate
 from midfill.engine.tokenizer import Tokenizer
-from midfill.engine.written_search import Written, WrittenSearch
+from midfill.engine.written_search import End, Written, WrittenSearch
 
 TOKENIZER = Tokenizer(embedded_model() / "tokenizer.json")
 MODEL = small_model(vocab_size=8192, canvas_length=32)
@@ -42,12 +43,15 @@ SETTINGS = InfillSettings(
 PREFIX, SUFFIX = "def total(values):\n    amount = ", "\n    return amount\n"
 
 
-def search(draft: Draft = no_drafts, seed: int = 0, prefix: str = PREFIX) -> WrittenSearch:
-    prompt = PROMPTS.build(prefix, SUFFIX, "python")
+def search(
+    draft: Draft = no_drafts, seed: int = 0, prefix: str = PREFIX, suffix: str = SUFFIX, patience: float = 1e9
+) -> WrittenSearch:
+    settings = msgspec.structs.replace(SETTINGS, write=msgspec.structs.replace(SETTINGS.write, patience=patience))
+    prompt = PROMPTS.build(prefix, suffix, "python")
     slot = KVSlot(MODEL.config, torch.device("cpu"), torch.float32)
     PrefixCache(MODEL, 1 << 30).encode(slot, prompt.tokens)
     draws = Draws(seed, slot.device)
-    return WrittenSearch(MODEL, slot, prompt, seam(prefix, SUFFIX), VOCABULARY, SETTINGS, draws, draft)
+    return WrittenSearch(MODEL, slot, prompt, seam(prefix, suffix), VOCABULARY, settings, draws, draft)
 
 
 def run(one: WrittenSearch, max_tokens: int = 12, num_samples: int = 2) -> tuple[list[str], list[Candidate], int]:
@@ -135,25 +139,76 @@ def test_the_slot_is_left_as_it_was_wherever_the_search_is_closed(steps: int):
         assert torch.equal(one.slot.values(index), values)
 
 
-def test_the_texts_so_far_are_those_of_the_first_text():
-    texts, _, _ = run(search())
-    shown = [text for text in texts if text]
-    assert all(later.startswith(earlier) for earlier, later in pairwise(shown))
-    assert len(shown) >= 10
+def test_the_texts_so_far_are_those_of_the_likeliest_text_to_the_end():
+    one = search()
+    texts, _, passes = run(one)
+    assert len(texts) >= passes
+    assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
+    assert texts[-1] == one._text(plain(one, 13))
 
 
-def scripted(text: str, likely: dict[int, float], end: int | None = None) -> Written:
+def test_a_text_that_is_there_already_stays_the_text_so_far():
+    running = search().run(4, 1, so_far="what the canvas gave")
+    assert set(running) == {"what the canvas gave"}
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("patience", [1.0, 4.0, 1e9])
+def test_fills_are_the_same_with_drafts_and_no_longer_than_asked_for(max_tokens: int, patience: float):
+    alone, drafted = (run(search(draft=draft, patience=patience), max_tokens)[1] for draft in (no_drafts, ahead))
+    assert [fill.tokens for fill in drafted] == [fill.tokens for fill in alone]
+    assert all(len(fill.tokens) <= max_tokens for fill in alone)
+
+
+def test_what_is_compared_is_compared_in_passes_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch):
+    whole = run(search())
+    monkeypatch.setattr("midfill.engine.written_search.SCORED_AT_ONCE", 40)
+    texts, found, passes = run(search())
+    assert len(texts) > len(whole[0])
+    assert passes == whole[2]
+    assert [fill.tokens for fill in found] == [fill.tokens for fill in whole[1]]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "text", "fill"),
+    [
+        ("x = str(datetime.", ")\n", "now())\n", "now()"),
+        ("    if f(", "):\n", "a, b()):\n", "a, b()"),
+        ("x = [", "]\n", "a[0]]\n", "a[0]"),
+        ("print(os", ")\n", ".getcwd())", ".getcwd()"),  # "os" is healed
+        ("x = ", "\n", "1", None),
+        ("f(", ")\n", ")", ""),
+    ],
+)
+def test_a_token_that_goes_on_into_the_suffix_is_cut(prefix: str, suffix: str, text: str, fill: str | None):
+    one = search(prefix=prefix, suffix=suffix)
+    tokens = TOKENIZER.encode(one.prompt.partial.decode() + text)
+    ends = (one._end(tokens[:length]) for length in range(1, len(tokens) + 1))
+    end = next((end for end in ends if end is not None), None)
+    if fill is None:
+        assert end is None
+    else:
+        assert end is not None
+        assert one._text([*tokens[: end.whole], *end.rest]) == fill
+
+
+def scripted(text: str, likely: dict[int, float], end: End | None = None, **limits: float) -> Written:
     """A text that was written token by token at log-probability -1 each; the suffix's start is `likely` at places."""
     tokens = TOKENIZER.encode(text)
     suffix_start = TOKENIZER.encode("\n")[0]
-    written = Written(greedy(), suffix_start, lambda tokens: end if end is not None and len(tokens) > end else None)
+
+    def find_end(tokens: Sequence[int]) -> End | None:
+        return end if end is not None and len(tokens) > end.whole else None
+
+    patience, max_tokens = limits.get("patience", 1e9), int(limits.get("max_tokens", 64))
+    written = Written(greedy(), suffix_start, find_end, max_tokens, patience)
     for place, token in enumerate(tokens):
         written([], log_probabilities(token, suffix_start, likely.get(place, -9.0)))
     return written
 
 
 def log_probabilities(token: int, suffix_start: int, chance: float) -> Tensor:
-    """[1, V]: of `token` -1, of `suffix_start` `chance`, and the rest for a token that is of no interest."""
+    """[1, V]: of `token` -1, of `suffix_start` `chance`, and the rest for a thousand tokens of no interest."""
     logits = torch.full((1, 8192), -torch.inf)
     logits[0, token], logits[0, suffix_start] = -1.0, chance
     rest = 1 - logits.exp().sum()
@@ -165,17 +220,23 @@ def log_probabilities(token: int, suffix_start: int, chance: float) -> Tensor:
 
 def test_a_text_ends_where_the_suffix_is_likeliest_to_follow():
     written = scripted(" a + b + c", {1: -1.5, 3: -1.2})
-    assert [len(end) for end in written.ends(2)] == [1, 3]
+    assert [len(end) for end in written.fills(2)] == [1, 3]
 
 
 def test_a_text_is_over_once_no_later_end_can_be_better():
-    assert not scripted(" a + b + c", {2: -1.5}).is_over(64, patience=4.0)
-    assert scripted(" a + b + c", {1: -1.5}).is_over(64, patience=1.0)
-    assert scripted(" a + b + c", {}).is_over(4, patience=1e9)
+    assert not scripted(" a + b + c", {2: -1.5}, patience=4.0).is_over
+    assert scripted(" a + b + c", {1: -1.5}, patience=1.0).is_over
+    assert scripted(" a + b + c", {}, max_tokens=4).is_over
+
+
+def test_no_text_is_over_because_the_suffix_might_have_stood_there_instead():
+    assert not scripted(" a + b + c", {0: -1.5}, patience=2.0).is_over
 
 
 def test_a_text_that_came_to_its_end_goes_no_further_and_that_end_counts():
-    written = scripted(" a + b + c", {4: -1.1}, end=3)
-    assert written.is_over(64, patience=1e9)
-    assert [len(end) for end in written.ends(1)] == [1, 3]
-    assert scripted(" a", {}, end=0).ends(3) == []
+    written = scripted(" a + b + c", {4: -1.1}, end=End(3, []))
+    assert written.is_over
+    assert [len(end) for end in written.fills(1)] == [1, 3]
+    assert len(written.tokens) == 4
+    assert scripted(" a + b", {}, end=End(1, [7, 8])).fills(1)[-1][1:] == [7, 8]
+    assert scripted(" a", {}, end=End(0, [])).fills(3) == []

@@ -18,7 +18,7 @@ from midfill.engine.tokenizer import Tokenizer
 class Vocabulary:
     """The token ids that layouts need, on the model's device."""
 
-    def __init__(self, tokenizer: Tokenizer, model: CausalGemma) -> None:
+    def __init__(self, tokenizer: Tokenizer, model: CausalGemma, eos_token_ids: Sequence[int] = ()) -> None:
         config, self.device = model.config, model.embed_tokens.weight.device
         self.tokenizer, self.size = tokenizer, config.vocab_size
         self.pad, self.end_of_file = config.pad_token_id, config.eos_token_ids[0]
@@ -26,9 +26,11 @@ class Vocabulary:
         spelled = [id for id, text in enumerate(tokenizer.token_bytes) if text]
         self.unwritable = self._all_but(spelled)
         """[V] bool: special tokens, and rows of the embedding that no text becomes."""
-        endings = {self.pad, *config.eos_token_ids} | ({self.end_mark} if self.end_mark is not None else set())
-        self.ending = ~self._all_but(sorted(endings))
-        """[V] bool: tokens after which a hole holds no more text."""
+        marks = {self.end_mark} if self.end_mark is not None else set[int]()
+        self.endings = frozenset({self.pad, *config.eos_token_ids, *eos_token_ids, *marks})
+        """Tokens after which a hole holds no more text."""
+        self.ending = ~self._all_but(sorted(self.endings))
+        """[V] bool: the same."""
 
     def _all_but(self, ids: Sequence[int]) -> Tensor:
         mask = torch.ones(self.size, dtype=torch.bool, device=self.device)

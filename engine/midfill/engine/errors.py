@@ -28,9 +28,12 @@ class InputError(MidfillError):
 class ModeMissing(InputError):
     """Only fast mode is there. It is shown to people, so it is a sentence, without wanted and got."""
 
+    SAYS = "best quality is not available"
+    """How the sentence begins, by which it is known on the other side of the wire."""
+
     def __init__(self, why: str = "") -> None:
         how = "midfill models says which models could be pulled for it"
-        Exception.__init__(self, "; ".join(filter(None, ("best quality is not available", why, how))))
+        Exception.__init__(self, "; ".join(filter(None, (self.SAYS, why, how))))
 
 
 class CheckpointError(MidfillError):
@@ -54,6 +57,11 @@ class EngineGone(EngineError):
 
 class RequestFailed(EngineError):
     """The engine said why it cannot answer this request; it answers others."""
+
+    @property
+    def is_mode_missing(self) -> bool:
+        """Whether the same request in fast mode may be answered."""
+        return str(self).startswith(ModeMissing.SAYS)
 
 
 class RequestDropped(EngineError):

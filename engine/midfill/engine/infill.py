@@ -25,7 +25,7 @@ from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt, PromptBuilder, template_for
 from midfill.engine.seam import seam
 from midfill.engine.settings import InfillSettings
-from midfill.engine.speculative import drafts_that_pay, no_drafts
+from midfill.engine.speculative import drafts_that_pay, forget, no_drafts
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import Infill, InfillRequest
 from midfill.engine.written_search import WrittenSearch
@@ -42,6 +42,9 @@ class Infiller:
     Only a `DiffusionGemma` has a canvas. What any other model fills it writes, in either mode.
     """
 
+    best_model = best_problem = ""
+    """As in `Status`: it serves both modes itself."""
+
     def __init__(
         self,
         model: CausalGemma,
@@ -51,17 +54,17 @@ class Infiller:
         drafter: Drafter | None = None,
     ) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
-        lengths = DraftLength(MOST_DRAFTS)
-        self.draft = no_drafts if drafter is None else drafts_that_pay(drafter, model, lengths)
-        self.learn = lengths.learn
-        self.vocabulary = Vocabulary(tokenizer, model)
+        self.draft, self.learn = no_drafts, forget
+        if drafter is not None:
+            lengths = DraftLength(MOST_DRAFTS)
+            self.draft, self.learn = drafts_that_pay(drafter, model, lengths), lengths.learn
+        self.vocabulary = Vocabulary(tokenizer, model, settings.eos_token_ids)
         self.cache = PrefixCache(model, kv_bytes)
         self.grammars = Grammars(tokenizer)
         template = template_for(tokenizer)
-        self.prompts = PromptBuilder(tokenizer, template, settings.limits, self.vocabulary.end_of_file)
-
-    best_model = ""
-    """What serves best mode, for people; empty where it is this model."""
+        ending = template.end_of_file(tokenizer)
+        ending = self.vocabulary.end_of_file if ending is None else ending
+        self.prompts = PromptBuilder(tokenizer, template, settings.limits, ending)
 
     @property
     def documents(self) -> int:
@@ -151,9 +154,10 @@ class Infiller:
     ) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Fills, best first, and the forward passes that looked for them.
 
-        In best mode a model with a canvas fills and writes, and all of that is compared: both read the same cache.
+        In best mode a model with a canvas fills that, if one is large enough, and writes, and all of it is compared:
+        both read the same cache.
         """
-        found, steps = list[Candidate](), 0
+        found, steps, so_far = list[Candidate](), 0, None
         on_canvas = isinstance(self.model, DiffusionGemma)
         if on_canvas and (request.mode == "fast" or request.max_tokens <= self.settings.longest_canvas):
             cache = cast("PrefixCache[DiffusionGemma]", self.cache)
@@ -161,13 +165,13 @@ class Infiller:
             found, steps = yield from search.run(request.max_tokens)
             if request.mode == "fast":
                 return found, steps
-            yield self.vocabulary.text(found[0].tokens, prompt)
+            yield (so_far := self.vocabulary.text(found[0].tokens, prompt))
         where = seam(request.prefix, request.suffix)
         writing = WrittenSearch(
             self.model, slot, prompt, where, self.vocabulary, self.settings, draws, self.draft, self.learn
         )
         num_samples = self.settings.write.num_samples if request.mode == "best" else 0
-        written, passes = yield from writing.run(request.max_tokens, num_samples)
+        written, passes = yield from writing.run(request.max_tokens, num_samples, so_far)
         both = useful([*found, *written], self.vocabulary, prompt)
         return sorted(both, key=lambda candidate: candidate.score, reverse=True), steps + passes
 

@@ -17,6 +17,7 @@ def embedded_drafter() -> Path | None:
 
 def drafter_of(model: Path) -> Path | None:
     """The directory of the drafter that belongs to the model in `model`: in it, or beside it by its name."""
+    model = model.resolve()  # "." has no name
     for directory in (model / "drafter", model.with_name(f"{model.name}-assistant")):
         if (directory / "config.json").exists():
             return directory

@@ -19,13 +19,15 @@ from midfill.engine.machine import measure_cpu
 from midfill.engine.memory import fits, free_bytes, needed_bytes
 from midfill.engine.model_pair import ModelPair
 from midfill.engine.settings import settings_for
-from midfill.engine.stored_models import look_at
+from midfill.engine.stored_models import look_at, readable
 from midfill.engine.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
 OnShare = Callable[[float], None]
 """Is told the share of the weights read."""
+KV_BYTES = 2 << 30
+"""What all documents may have of KV, those of two models together."""
 WRITTEN_CANVAS = 256
 """Stands for the canvas length of a model without one, wherever that bounds a fill."""
 
@@ -36,20 +38,26 @@ def open_models(path: Path, best: Path | None, on_share: OnShare = lambda share:
     Raises `CheckpointError` for the first only. Where the second cannot be used, fills in fast mode go on, and those
     in best mode say why they cannot; where it is too large for this machine, the first writes them.
     """
-    infiller = open_infiller(path, (lambda share: on_share(share / 2)) if best else on_share)
-    if best is None:
-        return infiller
-    try:
-        if too_large := _too_large(best):
-            log.warning("%s: %s writes in best mode", too_large, path.name)
-            return ModelPair(infiller, infiller, f"{path.name}, as {too_large}")
-        return ModelPair(infiller, open_infiller(best, lambda share: on_share(0.5 + share / 2)), best.name)
-    except CheckpointError as error:
-        log.warning("no best mode: %s", error)
-        return ModelPair(infiller, None, str(error))
+    if best is None or best.resolve() == path.resolve():
+        return open_infiller(path, on_share)
+    fast = open_infiller(path, lambda share: on_share(share / 2), kv_bytes=KV_BYTES // 2)
+    name, problem = readable(best.name), _too_large(best)
+    if not problem:
+        try:
+            infiller = open_infiller(best, lambda share: on_share(0.5 + share / 2), kv_bytes=KV_BYTES // 2)
+            return ModelPair(fast, infiller, best_model=name)
+        except CheckpointError as error:
+            log.warning("no best mode: %s", error)
+            return ModelPair(fast, None, best_problem=readable(str(error)))
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            problem = f"{name} did not fit: {error}"
+    log.warning("%s: %s writes in best mode", problem, path.name)
+    return ModelPair(fast, fast, best_problem=problem)
 
 
-def open_infiller(path: Path | None = None, on_share: OnShare = lambda share: None) -> Infiller:
+def open_infiller(
+    path: Path | None = None, on_share: OnShare = lambda share: None, kv_bytes: int = KV_BYTES
+) -> Infiller:
     """Loads the checkpoint in directory `path`, the embedded one by default. Raises `CheckpointError`."""
     path = path or embedded_model()
     device = _device()
@@ -58,7 +66,8 @@ def open_infiller(path: Path | None = None, on_share: OnShare = lambda share: No
     tokenizer = Tokenizer(checkpoint.tokenizer_path)
     length = checkpoint.config.canvas_length if isinstance(checkpoint, LoadedCheckpoint) else WRITTEN_CANVAS
     settings = settings_for(tokenizer, checkpoint.generation, length)
-    return Infiller(checkpoint.model, tokenizer, settings, drafter=_drafter(path, checkpoint, device, dtype))
+    drafter = _drafter(path, checkpoint, device, dtype)
+    return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter)
 
 
 def _load(path: Path, device: torch.device, dtype: torch.dtype, on_share: OnShare) -> LoadedCheckpoint | LoadedGemma4:
@@ -86,7 +95,11 @@ def _too_large(path: Path) -> str | None:
     if found.num_weights is None:
         return None  # whoever loads it says what is wrong with it
     weights, free = found.num_weights * working_dtype(device).itemsize, free_bytes(device)
-    return None if fits(weights, free) else f"{path.name} needs {_gb(needed_bytes(weights))}, {_gb(free)} are free"
+    return (
+        None
+        if fits(weights, free)
+        else f"{readable(path.name)} needs {_gb(needed_bytes(weights))}, {_gb(free)} are free"
+    )
 
 
 def _gb(num_bytes: int) -> str:

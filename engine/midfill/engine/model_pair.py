@@ -10,15 +10,10 @@ from midfill.engine.wire import Infill, InfillRequest
 class ModelPair:
     """Sends each request to the model of its mode. Without one for best mode, requests in it raise `ModeMissing`."""
 
-    def __init__(self, fast: Infiller, best: Infiller | None, why: str) -> None:
-        """`best` may be `fast`; `why` says what serves best mode, or why nothing does."""
-        self.fast, self.best, self._why = fast, best, why
+    def __init__(self, fast: Infiller, best: Infiller | None, *, best_model: str = "", best_problem: str = "") -> None:
+        """`best` may be `fast`; the names are as in `Status`."""
+        self.fast, self.best, self.best_model, self.best_problem = fast, best, best_model, best_problem
         self._models = [fast] if best is None or best is fast else [fast, best]
-
-    @property
-    def best_model(self) -> str:
-        """What serves best mode, for people."""
-        return self._why if self.best else f"none: {self._why}"
 
     @property
     def documents(self) -> int:
@@ -44,7 +39,7 @@ class ModelPair:
         """What `Infiller.fill` does. Raises `ModeMissing`, too."""
         model = self.best if request.mode == "best" else self.fast
         if model is None:
-            raise ModeMissing(self._why)
+            raise ModeMissing(self.best_problem)
         return (yield from model.fill(request))
 
     def forget(self, document: str) -> None:

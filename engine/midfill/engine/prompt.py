@@ -78,6 +78,10 @@ class Template(Protocol):
         """All prompt tokens that come before the prefix window; `snippets` is empty or ends a line."""
         ...
 
+    def end_of_file(self, tokenizer: Tokenizer) -> int | None:
+        """The token that follows the end of a file; None for the end of all text."""
+        ...
+
 
 class NanoTemplate:
     """The embedded model's own markers: `<bos> language <|suffix|> suffix <|prefix|>`."""
@@ -88,6 +92,9 @@ class NanoTemplate:
         ids = tokenizer.special_ids
         mark = ids[NANO_LANGUAGES.get(language or "", "<|text|>")]
         return [ids["<bos>"], mark, ids["<|suffix|>"], *suffix, ids["<|prefix|>"]]
+
+    def end_of_file(self, tokenizer: Tokenizer) -> int | None:
+        return None
 
 
 class ChatTemplate:
@@ -119,6 +126,9 @@ class ChatTemplate:
             *model,
         ]
 
+    def end_of_file(self, tokenizer: Tokenizer) -> int | None:
+        return tokenizer.special_ids["<turn|>"]
+
 
 class BareTemplate:
     """For checkpoints without known markers: the suffix stands on the canvas only."""
@@ -126,6 +136,9 @@ class BareTemplate:
     def frame(self, language: str | None, snippets: list[int], suffix: list[int], tokenizer: Tokenizer) -> list[int]:
         start = tokenizer.special("<bos>")
         return [] if start is None else [start]
+
+    def end_of_file(self, tokenizer: Tokenizer) -> int | None:
+        return None
 
 
 def template_for(tokenizer: Tokenizer) -> Template:

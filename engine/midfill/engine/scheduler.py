@@ -65,6 +65,9 @@ class Filler(Protocol):
     @property
     def best_model(self) -> str: ...
 
+    @property
+    def best_problem(self) -> str: ...
+
 
 class Listener(Protocol):
     """Whoever made a request; it stands for it. Called on the event loop: drafts, then one of the others, once."""

@@ -60,7 +60,8 @@ class ScriptedFiller:
 
     device = "none"
     dtype = "none"
-    best_model = "none: this is a script"
+    best_model = ""
+    best_problem = "this is a script"
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules

@@ -4,12 +4,18 @@ A model that writes has seen the suffix, but nothing keeps it from writing it ag
 closed there, or from going on with what comes after the block.
 """
 
+import re
 from typing import NamedTuple
 
 OPENING, CLOSING = "([{", ")]}"
 MIN_OVERLAP = 12
 """Characters of the suffix, white space apart, that are no accident when they are written."""
 MOST_HEAD = 200
+"""Characters of it that are looked for."""
+_STRING = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
+"""Within a line."""
+_BEGUN = re.compile(r"""['"][^\n]*\Z""")
+"""A string that goes on, once the whole ones are taken out."""
 
 
 class Seam(NamedTuple):
@@ -17,8 +23,8 @@ class Seam(NamedTuple):
 
     head: str
     """The suffix's first text, enough of it to be known again; empty if there is none."""
-    may_close: int
-    """Brackets of the prefix that the suffix does not close."""
+    may_close: int | None
+    """Brackets of the prefix that the suffix does not close; None inside a string, where they say nothing."""
     indent: int
     """Characters that each further line begins with at least, white space, unless it closes a bracket."""
     keeps_break: bool
@@ -35,8 +41,10 @@ class Seam(NamedTuple):
 
     def _closed(self, text: str) -> int | None:
         """Before the bracket that the suffix closes itself."""
+        if self.may_close is None:
+            return None
         depth = self.may_close
-        for index, char in enumerate(text):
+        for index, char in enumerate(_blanked(text)):
             depth += (char in OPENING) - (char in CLOSING)
             if depth < 0:
                 return index
@@ -60,10 +68,11 @@ def seam(prefix: str, suffix: str) -> Seam:
     """The seam of a fill between the two."""
     opened, _ = _unmatched(prefix)
     _, closed = _unmatched(suffix)
+    in_string = _BEGUN.search(_STRING.sub("", prefix.rpartition("\n")[2])) is not None
     rest = suffix.partition("\n")[0].strip()
     return Seam(
         head=_head(suffix),
-        may_close=max(0, opened - closed),
+        may_close=None if in_string else max(0, opened - closed),
         indent=_indent_between(prefix, suffix),
         keeps_break=bool(rest) and not prefix.rpartition("\n")[2].strip(),
     )
@@ -71,18 +80,23 @@ def seam(prefix: str, suffix: str) -> Seam:
 
 def _head(suffix: str) -> str:
     """The fewest whole lines with `MIN_OVERLAP` characters of text, cut where they are very long; else nothing."""
-    end = 0
-    while end < len(suffix):
-        end = suffix.find("\n", end) + 1 or len(suffix)
-        if len("".join(suffix[: min(end, MOST_HEAD)].split())) >= MIN_OVERLAP:
-            return suffix[: min(end, MOST_HEAD)].rstrip()
-    return ""
+    end = seen = 0
+    while end < min(len(suffix), MOST_HEAD) and seen < MIN_OVERLAP:
+        begin, end = end, suffix.find("\n", end) + 1 or len(suffix)
+        seen += len("".join(suffix[begin : min(end, MOST_HEAD)].split()))
+    return suffix[: min(end, MOST_HEAD)].rstrip() if seen >= MIN_OVERLAP else ""
+
+
+def _blanked(text: str) -> str:
+    """The text with its strings blank, and the last one, where it goes on."""
+    whole = _STRING.sub(lambda found: " " * len(found[0]), text)
+    return _BEGUN.sub(lambda found: " " * len(found[0]), whole)
 
 
 def _unmatched(text: str) -> tuple[int, int]:
-    """Brackets that are opened and not closed in `text`, and closed and not opened. Strings are not looked for."""
+    """Brackets that are opened and not closed in `text`, and closed and not opened; those in strings do not count."""
     opened = closed = 0
-    for char in text:
+    for char in _blanked(text):
         if char in OPENING:
             opened += 1
         elif char in CLOSING and opened:

@@ -51,7 +51,7 @@ class Service:
     ) -> None:
         self.dtype = ""
         """The filler's, once there is one."""
-        self.best_model = ""
+        self.best_model = self.best_problem = ""
         """The filler's, too."""
         self.alone_since: float | None = time.monotonic()
         """Since when there is no client; None while there is one."""
@@ -162,6 +162,7 @@ class Service:
             cached_share=tally.cached_share,
             prompt_tokens=tally.prompt_tokens,
             best_model=self.best_model,
+            best_problem=self.best_problem,
         )
 
 

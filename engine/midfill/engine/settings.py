@@ -52,6 +52,8 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
     write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.5, top_k=64, top_p=0.95))
     """Best mode's."""
+    eos_token_ids: tuple[int, ...] = ()
+    """Tokens that end a text, beside those of the model's config."""
     min_confidence: float = 0.3
     """Less sure fills are not shown. Of the embedded model's fills of 920 held-out gaps that is 597, of which 295 are
     exact, and 79 of the exact ones stay unseen."""
@@ -82,6 +84,7 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
             suffix_head=suffix_head,
             scored_suffix=4,
             beam=BeamSettings(width=8, longest=16, kept=3),
+            eos_token_ids=generation.eos_token_ids,
         )
     return InfillSettings(
         limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256, snippet_tokens=768),
@@ -93,4 +96,5 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
         num_draws=1,
         suffix_head=suffix_head,
         scored_suffix=16,
+        eos_token_ids=generation.eos_token_ids,
     )

@@ -1,4 +1,7 @@
-"""Draft and verify: several tokens a forward pass of the target, and the same text as without drafts."""
+"""Draft and verify: several tokens a forward pass of the target, and the same text as without drafts.
+
+But for rounding: passes over other numbers of tokens add up in other orders, and in bfloat16 two tokens may be as likely.
+"""
 
 import time
 from collections.abc import Callable, Generator, Sequence

@@ -12,7 +12,7 @@ PROTOCOL = 2
 """Version of all messages but the first three. It is part of the socket's name: versions run side by side."""
 
 Mode = Literal["fast", "best"]
-"""`fast` denoises on the canvas; `best` writes left to right with a larger model, where one is installed."""
+"""`fast` is quick enough for typing; `best` also writes left to right, with another model where one is named."""
 
 
 SchemaDraft = Literal["draft4", "draft6", "draft7", "draft2019-09", "draft2020-12"]
@@ -68,13 +68,13 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     confidence: float
     """Geometric mean probability, by the causal mode, of the fill's tokens and the one after it: 0 to 1."""
     steps: int
-    """Forward passes that looked for the fill: denoise steps, and tokens that a beam search went on by."""
+    """Forward passes that looked for the fill: denoise steps, and passes that wrote tokens."""
     prompt_tokens: int
     cached_tokens: int
     """Prompt tokens found in the document's cache."""
     prefill_ms: float
     decode_ms: float
-    """Time for all that came after the prompt: choosing lengths, denoising, scoring."""
+    """Time for all that came after the prompt: choosing lengths, denoising, writing, scoring."""
     valid: bool | None = None
     """Whether the document with the fill is valid, as JSON and by its schema; None: not checked."""
 
@@ -215,7 +215,9 @@ class Status(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     prompt_tokens: int = 0
     """Those, of the requests that were answered."""
     best_model: str = ""
-    """What serves best mode, or why nothing does, for people; empty where it is the same model."""
+    """What serves best mode where that is another model, or would be."""
+    best_problem: str = ""
+    """Why the model that was asked for serves best mode not: then the other does, or none."""
 
 
 FromClient = Hello | Submit | Cancel | Forget | AskStatus | Stop

@@ -173,7 +173,8 @@ class Worker:
             await asyncio.wait({asyncio.create_task(self._service.met.wait())}, timeout=FAREWELL_S)
             return
         log.info("%s is ready on %s", name, filler.device)
-        self._service.dtype, self._service.best_model = filler.dtype, filler.best_model
+        self._service.dtype = filler.dtype
+        self._service.best_model, self._service.best_problem = filler.best_model, filler.best_problem
         self._service.tell(Ready(model=name, device=filler.device))
         await self._scheduler.run(filler)
 

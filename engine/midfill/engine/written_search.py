@@ -6,6 +6,7 @@ into the suffix. The model then compares the ends of all texts by fill and suffi
 """
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import torch
@@ -19,9 +20,21 @@ from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
 from midfill.engine.prompt import Prompt
 from midfill.engine.seam import Seam
-from midfill.engine.settings import InfillSettings, WriteSettings
+from midfill.engine.settings import InfillSettings
 from midfill.engine.speculative import Draft, forget, no_drafts, speculate
 from midfill.engine.verify import Verdict, Verify
+
+SCORED_AT_ONCE = 1024
+"""Tokens of fills and suffixes that are compared in one pass."""
+
+
+class End(NamedTuple):
+    """Where a text has come to its end."""
+
+    whole: int
+    """Its tokens that are in the fill as they are."""
+    rest: list[int]
+    """What is left of the next one: it may have gone on into the suffix, as `))` does."""
 
 
 class WrittenSearch(NamedTuple):
@@ -38,19 +51,24 @@ class WrittenSearch(NamedTuple):
     learn: Callable[[Round], None] = forget
     """As `speculate` has them."""
 
-    def run(self, max_tokens: int, num_samples: int) -> Generator[str, None, tuple[list[Candidate], int]]:
-        """Fills, best first, and the forward passes that wrote them. The text so far is of the first text written.
+    def run(
+        self, max_tokens: int, num_samples: int, so_far: str | None = None
+    ) -> Generator[str, None, tuple[list[Candidate], int]]:
+        """Fills, best first, and the forward passes that wrote them.
 
-        Beside the likeliest text, `num_samples` are drawn.
+        Beside the likeliest text, `num_samples` are drawn. The text so far is `so_far`; without it, the likeliest text.
         """
         settings, passes = self.settings.write, 0
-        ends: list[list[int]] = []
+        fills: dict[tuple[int, ...], None] = {}
         for verify in self._ways(num_samples):
-            written = Written(verify, self.prompt.suffix[0], self._length)
-            passes += yield from self._write(written, max_tokens, settings, shows=not ends)
-            ends += written.ends(settings.ends_a_text)
-        distinct = [list(end) for end in dict.fromkeys(map(tuple, ends))] or [[]]
-        found = scored(self.model, self.slot, distinct, self.prompt.suffix[: self.settings.scored_suffix])
+            written = Written(verify, self.prompt.suffix[0], self._end, max_tokens, settings.patience)
+            with closing(self._write(written)) as writing:
+                for _ in writing:
+                    passes += 1
+                    yield self._text(written.tokens) if so_far is None else so_far
+            so_far = self._text(written.tokens) if so_far is None else so_far
+            fills |= dict.fromkeys(map(tuple, written.fills(settings.ends_a_text)))
+        found = yield from self._score(list(map(list, fills)) or [[]], so_far or "")
         return useful(found, self.vocabulary, self.prompt), passes
 
     def _ways(self, num_samples: int) -> Sequence[Verify]:
@@ -61,46 +79,69 @@ class WrittenSearch(NamedTuple):
         drawn = (sampled(sample, self.draws, banned, first) for _ in range(num_samples))
         return [greedy(banned, first), *drawn]
 
-    def _write(
-        self, written: "Written", max_tokens: int, settings: WriteSettings, *, shows: bool
-    ) -> Generator[str, None, int]:
-        """Writes one text to its end; the slot is as it was. Returns the passes taken."""
-        start, hidden, passes = len(self.slot.tokens), self.slot.last_hidden, 0
+    def _write(self, written: "Written") -> Generator[None, None, None]:
+        """Writes one text to its end, a pass a `next()`; afterwards the slot is as it was."""
+        start, hidden = len(self.slot.tokens), self.slot.last_hidden
         assert hidden is not None
         writing = speculate(self.model, self.slot, self.draft, written, self.learn)
         try:
-            for passes, _ in enumerate(writing, start=1):  # noqa: B007 (used after the loop)
-                yield self.vocabulary.text(written.tokens, self.prompt) if shows else ""
-                if written.is_over(max_tokens, settings.patience):
-                    break
+            while not written.is_over:
+                next(writing)
+                yield
         finally:
             self.slot.trim(start)
             self.slot.commit([], hidden)
-        return passes
 
-    def _length(self, tokens: Sequence[int]) -> int | None:
-        """How many of a text's tokens are the fill, where it has come to its end; else None."""
-        ending = self.vocabulary.ending[torch.tensor(tokens, device=self.slot.device)].nonzero()
-        if len(ending):
-            tokens = tokens[: int(ending[0])]
-        end = self.seam.end(self._added(tokens))
-        if end is None:
-            return len(tokens) if len(ending) else None
-        return next(length for length in range(len(tokens), -1, -1) if len(self._added(tokens[:length])) <= end)
+    def _score(self, fills: list[list[int]], so_far: str) -> Generator[str, None, list[Candidate]]:
+        """The fills as candidates, best first; some a pass."""
+        head = self.prompt.suffix[: self.settings.scored_suffix]
+        at_once = max(1, SCORED_AT_ONCE // (max(map(len, fills)) + len(head)))
+        found: list[Candidate] = []
+        for begin in range(0, len(fills), at_once):
+            if found:
+                yield so_far
+            found += scored(self.model, self.slot, fills[begin : begin + at_once], head)
+        return sorted(found, key=lambda each: each.score, reverse=True)
+
+    def _end(self, tokens: Sequence[int]) -> End | None:
+        """Where a text is over, which was not before its last token; None if it goes on."""
+        if tokens[-1] in self.vocabulary.endings:
+            return End(len(tokens) - 1, [])
+        length = self.seam.end(self._added(tokens))
+        if length is None:
+            return None
+        whole = next(number for number in range(len(tokens), -1, -1) if len(self._added(tokens[:number])) <= length)
+        text = self._added(tokens)[:length]
+        kept = text[len(self._added(tokens[:whole])) :]
+        healed = "" if whole else self.prompt.partial.decode(errors="replace")
+        rest = self.vocabulary.tokenizer.encode(healed + kept)
+        is_same = self._added([*tokens[:whole], *rest]) == text  # not where the bytes of a character are torn apart
+        return End(whole, rest if is_same else [])
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.vocabulary.text(tokens, self.prompt)
 
     def _added(self, tokens: Sequence[int]) -> str:
-        return self.vocabulary.text(tokens, self.prompt).removesuffix(self.prompt.closing)
+        return self._text(tokens).removesuffix(self.prompt.closing)
 
 
 class Written:
     """A text as it is written, and how likely the suffix's first token was after each of its tokens. A `Verify`."""
 
-    def __init__(self, verify: Verify, suffix_start: int, length: Callable[[Sequence[int]], int | None]) -> None:
+    def __init__(
+        self,
+        verify: Verify,
+        suffix_start: int,
+        end: Callable[[Sequence[int]], End | None],
+        max_tokens: int,
+        patience: float,
+    ) -> None:
         self.tokens: list[int] = []
-        self._verify, self._suffix_start, self._length = verify, suffix_start, length
+        self._verify, self._suffix_start, self._find_end = verify, suffix_start, end
+        self._max_tokens, self._patience = max_tokens, patience
         self._log_probability = 0.0
         self._exits: list[float] = []  # with the suffix's first token instead of the next; before each token
-        self._end: int | None = None
+        self._end: End | None = None
 
     def __call__(self, drafts: Sequence[int], logits: Tensor) -> Verdict:
         verdict = self._verify(drafts, logits)
@@ -109,26 +150,28 @@ class Written:
         exits = chances[:, self._suffix_start].tolist()
         taken = chances.gather(-1, torch.tensor(fresh, device=chances.device)[:, None])[:, 0].tolist()
         for token, exit_, chance in zip(fresh, exits, taken, strict=True):
+            if self.is_over:
+                break
             self._exits.append(self._log_probability + exit_)
             self._log_probability += chance
             self.tokens.append(token)
-        if self._end is None:
-            self._end = self._length(self.tokens)
+            self._end = self._find_end(self.tokens)
         return verdict
 
-    def is_over(self, max_tokens: int, patience: float) -> bool:
+    @property
+    def is_over(self) -> bool:
         """Whether more tokens bring no better end: it has come to one, or none can be as probable as one before."""
-        # A log-probability only falls. That of the best end is of one suffix token: it may lose `patience` by others.
-        return (
-            self._end is not None
-            or len(self._exits) > max_tokens
-            or self._log_probability < max(self._exits) - patience
-        )
+        if self._end is not None or len(self.tokens) > self._max_tokens:
+            return True
+        # A log-probability only falls. That of the best end is of one suffix token: others may cost it `patience`.
+        # Before the first token there is no end, however likely the suffix is there.
+        return self._log_probability < max(self._exits[1:], default=-torch.inf) - self._patience
 
-    def ends(self, count: int) -> list[list[int]]:
+    def fills(self, count: int) -> list[list[int]]:
         """Its likeliest fills, at most `count`, and the one where it had come to its end."""
-        last = len(self._exits) - 1 if self._end is None else min(self._end, len(self._exits) - 1)
+        last = len(self._exits) - 1 if self._end is None else min(self._end.whole, len(self._exits) - 1)
         lengths = sorted(range(1, last + 1), key=lambda length: -self._exits[length])[:count]
-        if self._end and self._end not in lengths:
-            lengths.append(self._end)
-        return [self.tokens[:length] for length in lengths]
+        found = [self.tokens[:length] for length in lengths]
+        if self._end is not None:
+            found.append([*self.tokens[: self._end.whole], *self._end.rest])
+        return [fill for fill in found if 0 < len(fill) <= self._max_tokens]

@@ -15,7 +15,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.uris import to_fs_path
 
 from midfill.engine.client import EngineClient, EngineState
-from midfill.engine.errors import MidfillError
+from midfill.engine.errors import MidfillError, RequestFailed
 from midfill.server.connection import Server
 from midfill.server.document import Document
 from midfill.server.offers import Gap, Offer, edit_of
@@ -289,7 +289,8 @@ async def infill_selection(ls: Server, params: types.ExecuteCommandParams) -> bo
         edit = await fill_selection(session, arguments, lambda text: progress.report(_so_far(text)))
         applied = await ls.workspace_apply_edit_async(types.ApplyWorkspaceEditParams(_workspace_edit(ls, edit)))
     except MidfillError as error:
-        ls.say(str(error), types.MessageType.Warning)
+        offers_fast = isinstance(error, RequestFailed) and error.is_mode_missing
+        ls.say(f"{error}; it can be filled fast" if offers_fast else str(error), types.MessageType.Warning)
         return False
     finally:
         if progress is not None:

@@ -229,7 +229,7 @@ class Session:
                 raise
             if not self._is_current(question):
                 return None
-            if mode == "best" and isinstance(error := decode.error, RequestFailed):
+            if isinstance(error := decode.error, RequestFailed) and error.is_mode_missing:
                 self.shared.tell(f"{error}; fast is used instead")
                 mode = "fast"
                 continue
@@ -290,7 +290,7 @@ class Session:
                 return
             infill = task.result()
             self.checked.note(request, infill)
-            if not speculative:
+            if not speculative and request.mode == "fast":
                 self.shared.engine_ms = infill.prefill_ms + infill.decode_ms
             if infill.shown:
                 self.shared.reuse.remember(self.document.uri, situation, infill.text)

@@ -95,7 +95,7 @@ def test_without_torch_it_lists_all_the_same(tmp_path: Path) -> None:
 
 
 def test_what_fits_depends_on_the_machine_and_its_dtype() -> None:
-    on_laptop, on_server = (list_models(place, [NANO, BIG], None) for place in (LAPTOP, SERVER))
+    on_laptop, on_server = (list_models(place, [NANO, BIG], frozenset()) for place in (LAPTOP, SERVER))
     assert [line(on_laptop, name).fits for name in ("nano", "acme--big")] == [True, False]
     assert [line(on_server, name).fits for name in ("nano", "acme--big")] == [True, True]
     assert line(on_laptop, "nano").needed_bytes == 36_000_000
@@ -103,29 +103,34 @@ def test_what_fits_depends_on_the_machine_and_its_dtype() -> None:
 
 
 def test_googles_models_are_told_to_fit_or_not() -> None:
-    fitting = {found.name for found in list_models(LAPTOP, [], None).to_pull if found.fits}
+    fitting = {found.name for found in list_models(LAPTOP, [], frozenset()).to_pull if found.fits}
     assert "google/gemma-4-E2B-it" in fitting
     assert "google/diffusiongemma-26B-A4B-it" not in fitting
 
 
 def test_what_was_pulled_is_not_offered_again() -> None:
     pulled = msgspec.structs.replace(BIG, name="google--gemma-4-31B-it")
-    listing = list_models(SERVER, [pulled], None)
+    listing = list_models(SERVER, [pulled], frozenset())
     assert "google/gemma-4-31B-it" not in {found.name for found in listing.to_pull}
 
 
 def test_the_running_engines_model_is_named() -> None:
-    assert describe(list_models(LAPTOP, [NANO, BIG], "nano"))[0] == "nano is loaded by the running engine."
-    assert not any("is loaded" in remark for remark in describe(list_models(LAPTOP, [NANO, BIG], None)))
+    assert (
+        describe(list_models(LAPTOP, [NANO, BIG], frozenset({"nano", "gemma"})))[0]
+        == "nano is loaded by the running engine."
+    )
+    assert not any("is loaded" in remark for remark in describe(list_models(LAPTOP, [NANO, BIG], frozenset())))
 
 
 def test_a_model_that_cannot_be_used_is_told_why() -> None:
     broken = msgspec.structs.replace(BIG, uses=(), num_weights=None, problem="config.json: wanted x, got y")
-    assert "✗ acme--big cannot be used: config.json: wanted x, got y" in describe(list_models(LAPTOP, [broken], None))
+    assert "✗ acme--big cannot be used: config.json: wanted x, got y" in describe(
+        list_models(LAPTOP, [broken], frozenset())
+    )
 
 
 def test_a_half_fetched_model_says_how_to_go_on() -> None:
-    remarks = describe(list_models(LAPTOP, [HALF], None))
+    remarks = describe(list_models(LAPTOP, [HALF], frozenset()))
     assert any("midfill models pull ORG/NAME goes on where it stopped" in remark for remark in remarks)
 
 

@@ -112,8 +112,8 @@ def describe(told: Status) -> list[tuple[str, str]]:
             f"{told.answered} answered, {told.dropped} dropped, {told.failed} failed, {told.running} open",
         ),
     ]
-    if told.best_model:
-        lines.insert(1, ("best mode", told.best_model))
+    if told.best_model or told.best_problem:
+        lines.insert(1, ("best mode", told.best_model or told.best_problem))
     if told.p50_ms is not None and told.p90_ms is not None:
         lines.append(("latency", f"p50 {told.p50_ms:.0f} ms, p90 {told.p90_ms:.0f} ms"))
     if told.cached_share is not None:

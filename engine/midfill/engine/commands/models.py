@@ -93,8 +93,8 @@ def remove(name: str, /, *, yes: bool = False) -> None:
         sys.stdout.write(f"kept {name}\n")
 
 
-def list_models(place: Place, stored: list[StoredModel], loaded: str | None) -> Listing:
-    """The lines of the listing, in reading order; `loaded` names the running engine's model. Pure."""
+def list_models(place: Place, stored: list[StoredModel], loaded: frozenset[str]) -> Listing:
+    """The lines of the listing, in reading order; `loaded` names the running engine's models. Pure."""
     here = {model.name for model in stored}
     return Listing(
         place,
@@ -103,7 +103,7 @@ def list_models(place: Place, stored: list[StoredModel], loaded: str | None) -> 
     )
 
 
-def _stored_line(model: StoredModel, place: Place, loaded: str | None) -> Line:
+def _stored_line(model: StoredModel, place: Place, loaded: frozenset[str]) -> Line:
     weight_bytes = None if model.num_weights is None else place.weight_bytes(model.num_weights)
     return Line(
         name=model.name,
@@ -114,7 +114,7 @@ def _stored_line(model: StoredModel, place: Place, loaded: str | None) -> Line:
         disk_bytes=model.disk_bytes,
         needed_bytes=None if weight_bytes is None else needed_bytes(weight_bytes),
         fits=None if weight_bytes is None else fits(weight_bytes, place.free_bytes),
-        is_loaded=model.name == loaded,
+        is_loaded=model.name in loaded,
         problem=model.problem,
     )
 
@@ -131,14 +131,15 @@ def _google_line(model: GoogleModel, place: Place) -> Line:
     )
 
 
-async def _loaded() -> str | None:
-    """The name of the running engine's model; None if there is no engine, or one too busy to say."""
+async def _loaded() -> frozenset[str]:
+    """The names of the running engine's models; none if there is no engine, or one too busy to say."""
     logging.getLogger("midfill").addHandler(logging.NullHandler())  # that there is no engine is no trouble
     async with aclosing(EngineClient(name="midfill models", launches=False)) as client:
         try:
-            return (await asyncio.wait_for(client.status(), ANSWER_S)).model
+            told = await asyncio.wait_for(client.status(), ANSWER_S)
         except (EngineError, TimeoutError):
-            return None
+            return frozenset()
+    return frozenset({told.model, told.best_model})
 
 
 def _directory_name(repo: str) -> str:

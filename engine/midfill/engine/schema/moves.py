@@ -61,9 +61,11 @@ def moves(automaton: Automaton, state: int, style: Style, rest: Rest, begun: str
 
 def _beginnings(text: bytes, suffix: bytes) -> Iterator[bytes]:
     """What is missing of `text` before `suffix`, if that begins with the rest of it."""
-    if suffix:
-        places = (place for place in range(1, len(text)) if text[place] == suffix[0])
-        yield from (text[:place] for place in places if suffix.startswith(text[place:]))
+    place = text.find(suffix[:1], 1) if suffix else -1
+    while 0 < place < len(text):
+        if suffix.startswith(text[place:]):
+            yield text[:place]
+        place = text.find(suffix[:1], place + 1)
 
 
 def _moves(
