@@ -1,6 +1,6 @@
 """Draft and verify: several tokens a forward pass of the target, and the same text as without drafts.
 
-But for rounding: passes over other numbers of tokens add up in other orders, and in bfloat16 two tokens may be as likely.
+But for rounding: passes of other lengths add up in other orders, and in bfloat16 two tokens may be as likely.
 """
 
 import time
