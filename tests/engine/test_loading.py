@@ -135,7 +135,7 @@ def test_a_model_that_does_not_fit_leaves_best_mode_to_the_other(
     models = open_models(embedded_model(), tiny_gemma4("E2B"))
     assert isinstance(models, ModelPair)
     assert models.best is models.fast
-    assert re.fullmatch(r"\S+ needs 0\.0 GB, 0\.0 GB are free", models.best_problem)
+    assert re.fullmatch(r"\S+ needs 0\.0 GB, 0\.0 GB are free; nano does it", models.best_problem)
     assert models.best_model == ""
     assert finish(models.fill(IN_BEST)).steps > finish(models.fill(ASKED)).steps
 

@@ -250,6 +250,8 @@ async def test_a_key_overtakes_best_mode_whose_texts_were_told_as_they_grew(on_s
 async def test_best_mode_without_its_model_is_refused_and_fast_mode_goes_on(on_socket: EngineFolder) -> None:
     on_socket.start("--threads", "1", "--best-model", "/nowhere/gemma")
     async with on_socket.client() as peer:
+        ready = await peer.until(Ready)
+        assert ready.message.startswith("best quality: /nowhere/gemma")
         peer.send(Submit(id=1, request=WRITTEN))
         end = await peer.end(1)
         assert isinstance(end, Failed)

@@ -260,6 +260,14 @@ async def test_best_quality_that_is_not_there_is_told_and_fast_comes_instead(env
         assert message.message.endswith("; fast is used instead")
 
 
+async def test_a_model_for_best_quality_that_cannot_be_used_is_told_at_once(env: dict[str, str]) -> None:
+    async with editing(env, None, options={"bestModel": "/nowhere/gemma", "maxTokens": 4}) as editor:
+        editor.open("x = |\n")
+        await editor.ask()
+        (message,) = editor.client.messages
+        assert message.message.startswith("midfill: best quality: /nowhere/gemma")
+
+
 async def test_wrong_settings_are_named_once(env: dict[str, str]) -> None:
     async with editing(env, RULES, options={"midfill": {"maxTokens": "many", "colour": 1}}) as editor:
         editor.open("x = |\n")

@@ -28,7 +28,7 @@ class EngineState(msgspec.Struct, frozen=True):
     share: float = 0.0
     """Of the loading, 0 to 1."""
     message: str = ""
-    """Why it stopped or failed."""
+    """Why it stopped or failed, or what it cannot do."""
 
 
 class BackOff:
@@ -206,8 +206,8 @@ class EngineClient:
         match news:
             case Loading(model=model, share=share):
                 self._tell(EngineState(phase="loading", model=model, share=share))
-            case Ready(model=model, device=device):
-                self._tell(EngineState(phase="ready", model=model, device=device))
+            case Ready(model=model, device=device, message=message):
+                self._tell(EngineState(phase="ready", model=model, device=device, message=message))
             case Broken(message=message):
                 self._tell(EngineState(phase="failed", message=message))
 

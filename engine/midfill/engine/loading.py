@@ -51,7 +51,8 @@ def open_models(path: Path, best: Path | None, on_share: OnShare = lambda share:
             return ModelPair(fast, None, best_problem=readable(str(error)))
         except (torch.OutOfMemoryError, MemoryError) as error:
             problem = f"{name} did not fit: {error}"
-    log.warning("%s: %s writes in best mode", problem, path.name)
+    problem = f"{problem}; {readable(path.name)} does it"
+    log.warning("%s", problem)
     return ModelPair(fast, fast, best_problem=problem)
 
 

@@ -61,7 +61,7 @@ class ScriptedFiller:
     device = "none"
     dtype = "none"
     best_model = ""
-    best_problem = "this is a script"
+    best_problem = ""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules

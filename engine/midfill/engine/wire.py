@@ -150,6 +150,8 @@ class Ready(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
     model: str
     device: str
+    message: str = ""
+    """What a person should know of it."""
 
 
 class Broken(msgspec.Struct, frozen=True, tag=True, kw_only=True):

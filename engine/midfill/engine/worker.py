@@ -175,7 +175,8 @@ class Worker:
         log.info("%s is ready on %s", name, filler.device)
         self._service.dtype = filler.dtype
         self._service.best_model, self._service.best_problem = filler.best_model, filler.best_problem
-        self._service.tell(Ready(model=name, device=filler.device))
+        told = f"best quality: {filler.best_problem}" if filler.best_problem else ""
+        self._service.tell(Ready(model=name, device=filler.device, message=told))
         await self._scheduler.run(filler)
 
     def _tell_share(self, share: float) -> None:

@@ -92,7 +92,7 @@ def on_engine_state(ls: Server, state: EngineState) -> None:
     elif ls.loading is not None:
         ls.loading.end(state.message or state.model)
         ls.loading = None
-    if state.phase == "failed":
+    if state.phase == "failed" or (state.phase == "ready" and state.message):
         ls.complain([state.message])
 
 
