@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from midfill.engine.errors import CheckpointError
-from midfill.engine.weight_files import INDEX, SINGLE, StoredTensor, list_tensors, read_tensors
+from midfill.engine.stored_weights import INDEX, SINGLE
+from midfill.engine.weight_files import StoredTensor, list_tensors, read_tensors
 
 CPU = torch.device("cpu")
 A, B = torch.arange(6.0).reshape(2, 3), torch.ones(4, dtype=torch.bfloat16)

@@ -20,7 +20,8 @@ from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.errors import CheckpointError
 from midfill.engine.generation_defaults import GenerationDefaults, read_generation_defaults
 from midfill.engine.json_files import read_json
-from midfill.engine.weight_files import FLOATS, INDEX, INTEGERS, SINGLE, StoredTensor, list_tensors, read_tensors
+from midfill.engine.stored_weights import INDEX, SINGLE
+from midfill.engine.weight_files import FLOATS, INTEGERS, StoredTensor, list_tensors, read_tensors
 
 PREFIX = "model.decoder."
 ENCODER_SCALAR = re.compile(r"layers\.(\d+)\.encoder_layer_scalar")

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from midfill.engine.errors import CheckpointError
 from midfill.engine.json_files import read_json
+from midfill.engine.stored_weights import INDEX, SINGLE
 
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 INTEGERS = {"I64": torch.int64, "I32": torch.int32}
 DTYPES = FLOATS | INTEGERS
