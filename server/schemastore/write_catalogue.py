@@ -3,7 +3,7 @@
     python server/schemastore/write_catalogue.py catalog.json COMMIT
 
 Each line is the URL of a schema and the names that its files have. Left out is what names YAML or TOML alone, and
-a name that several schemas claim: nobody can say which is meant.
+a name that several schemas claim: nobody can say which is meant; and what a distribution says of its own packages.
 """
 
 import json
@@ -15,6 +15,8 @@ from typing import Any
 CATALOGUE = Path(__file__).parents[1] / "midfill" / "server" / "schema_catalogue.txt"
 OTHERS = (".yml", ".yaml", ".toml", ".js", ".cjs")
 """Ends of names of files that are no JSON."""
+DISTRIBUTIONS = ".debian."
+"""Part of their hosts' names."""
 HEADER = """\
 # Which schema a JSON file of a well-known name has to meet: the URL, and the names, as patterns.
 # Written by server/schemastore/write_catalogue.py from the repository SchemaStore/schemastore,
@@ -28,7 +30,7 @@ def names_by_url(schemas: list[dict[str, Any]]) -> dict[str, list[str]]:
     claims = Counter(name for name, _ in named)
     found: dict[str, list[str]] = {}
     for name, url in sorted(named, key=lambda each: (each[1], each[0])):
-        if claims[name] == 1 and not name.endswith(OTHERS):
+        if claims[name] == 1 and not name.endswith(OTHERS) and DISTRIBUTIONS not in url:
             found.setdefault(url, []).append(name)
     return found
 
