@@ -3,12 +3,13 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from tests.engine.test_infill import finish
 
 from midfill.engine.checkpoint import load
 from midfill.engine.diffusion_gemma import DiffusionGemma
@@ -114,7 +115,7 @@ def test_a_second_model_serves_best_mode_alone(tiny_gemma4: Callable[[str], Path
     assert models.best_model == tiny_gemma4("E2B").name
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    fast, best = finish(models.fill(ASKED)), finish(models.fill(IN_BEST))
+    fast, best = answer(models, ASKED), answer(models, IN_BEST)
     assert fast.text == open_infiller().complete(ASKED).text
     assert best.text == open_infiller(tiny_gemma4("E2B")).complete(IN_BEST).text != fast.text
     assert fast.cached_tokens == best.cached_tokens == 0  # each has a cache of its own
@@ -137,7 +138,7 @@ def test_a_model_that_does_not_fit_leaves_best_mode_to_the_other(
     assert models.best is models.fast
     assert re.fullmatch(r"\S+ needs 0\.0 GB, 0\.0 GB are free; nano does it", models.best_problem)
     assert models.best_model == ""
-    assert finish(models.fill(IN_BEST)).steps > finish(models.fill(ASKED)).steps
+    assert answer(models, IN_BEST).steps > answer(models, ASKED).steps
 
 
 def test_a_model_that_memory_ends_in_is_one_that_does_not_fit(
@@ -169,17 +170,13 @@ def test_a_model_that_is_not_there_is_named_to_those_who_ask_for_it(tmp_path: Pa
     models = open_models(embedded_model(), tmp_path / "gone")
     assert isinstance(models, ModelPair)
     assert str(tmp_path / "gone") in models.best_problem
-    assert finish(models.fill(ASKED)).steps > 0
+    assert answer(models, ASKED).steps > 0
     with pytest.raises(ModeMissing, match=r"best quality is not available; \S+gone.*; midfill models says"):
-        finish(models.fill(IN_BEST))
+        answer(models, IN_BEST)
 
 
-def finish(filling: Generator[str, None, Infill]) -> Infill:
-    while True:
-        try:
-            next(filling)
-        except StopIteration as end:
-            return end.value
+def answer(models: ModelPair, request: InfillRequest) -> Infill:
+    return finish(models.fill(request))[1]
 
 
 @pytest.mark.gpu

@@ -1,15 +1,13 @@
 """`midfill.engine.model_pair`: which of two models is asked, and what both hold."""
 
-from collections.abc import Generator
-
 import msgspec
 import pytest
-from tests.engine.test_infill import MODEL, SETTINGS, TOKENIZER, request
+from tests.engine.test_infill import MODEL, SETTINGS, TOKENIZER, finish, request
 
 from midfill.engine.errors import ModeMissing
 from midfill.engine.infill import Infiller
 from midfill.engine.model_pair import ModelPair
-from midfill.engine.wire import Infill
+from midfill.engine.wire import Infill, InfillRequest
 
 FAST = request("x = ", "\n")
 BEST = msgspec.structs.replace(FAST, mode="best")
@@ -19,20 +17,16 @@ def infiller() -> Infiller:
     return Infiller(MODEL, TOKENIZER, SETTINGS)
 
 
-def finish(filling: Generator[str, None, Infill]) -> Infill:
-    while True:
-        try:
-            next(filling)
-        except StopIteration as end:
-            return end.value
+def answer(pair: ModelPair, request: InfillRequest) -> Infill:
+    return finish(pair.fill(request))[1]
 
 
 def test_each_mode_has_its_model_and_its_cache():
     pair = ModelPair(infiller(), infiller(), best_model="large")
-    finish(pair.fill(FAST))
+    answer(pair, FAST)
     assert pair.best is not None
     assert (pair.fast.documents, pair.best.documents, pair.documents) == (1, 0, 1)
-    finish(pair.fill(BEST))
+    answer(pair, BEST)
     assert (pair.fast.documents, pair.best.documents, pair.documents) == (1, 1, 1)
     assert pair.kv_bytes == pair.fast.kv_bytes + pair.best.kv_bytes
     pair.forget(FAST.document)
@@ -41,7 +35,7 @@ def test_each_mode_has_its_model_and_its_cache():
 
 def test_one_model_for_both_is_counted_once():
     pair = ModelPair(model := infiller(), model, best_problem="the other did not fit")
-    assert finish(pair.fill(BEST)).steps > finish(pair.fill(FAST)).steps
+    assert answer(pair, BEST).steps > answer(pair, FAST).steps
     assert pair.kv_bytes == model.kv_bytes
     pair.forget(FAST.document)
     assert pair.documents == 0
@@ -52,5 +46,5 @@ def test_a_mode_without_a_model_is_refused_when_its_fill_begins():
     filling = pair.fill(BEST)
     with pytest.raises(ModeMissing, match="best quality is not available; it is gone; midfill models says"):
         next(filling)
-    assert finish(pair.fill(FAST)).steps > 0
+    assert answer(pair, FAST).steps > 0
     assert pair.works()

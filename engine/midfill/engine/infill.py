@@ -32,6 +32,8 @@ from midfill.engine.written_search import WrittenSearch
 
 Found = TypeVar("Found")
 
+KV_BYTES = 2 << 30
+"""What the slots of all documents may have together."""
 MOST_DRAFTS = 6
 """Tokens that are drafted at once, as Google's drafters are set to."""
 
@@ -50,10 +52,11 @@ class Infiller:
         model: CausalGemma,
         tokenizer: Tokenizer,
         settings: InfillSettings,
-        kv_bytes: int = 2 << 30,
+        kv_bytes: int = KV_BYTES,
         drafter: Drafter | None = None,
     ) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
+        self._has_canvas = isinstance(model, DiffusionGemma)
         self.draft, self.learn = no_drafts, forget
         if drafter is not None:
             lengths = DraftLength(MOST_DRAFTS)
@@ -109,13 +112,11 @@ class Infiller:
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
         """Yields the text so far after each forward pass; returns the answer. Closing it leaves the cache valid.
 
-        Raises `InputError` if prompt and fill are more than the model's positions, or for a schema
-        that cannot be used.
+        Raises `InputError` if prompt and fill are more than the model's positions, or for a schema that cannot be used.
         """
         started = time.perf_counter()
         prompt = self.prompts.build(request.prefix, request.suffix, request.language, request.snippets)
-        has_canvas = isinstance(self.model, DiffusionGemma)
-        beyond = self.settings.longest_canvas if has_canvas else self.settings.scored_suffix + MOST_DRAFTS
+        beyond = self.settings.longest_canvas if self._has_canvas else self.settings.scored_suffix + MOST_DRAFTS
         most = self.model.config.max_position_embeddings - len(prompt.tokens) - beyond
         if request.max_tokens > most:
             raise InputError("max_tokens", f"at most {most} for this model", request.max_tokens)
@@ -129,7 +130,7 @@ class Infiller:
                 found, steps = yield from self._search(slot, prompt, request, draws)
                 choice = self._choice(found[0], prompt)
             else:
-                writes = request.mode == "best" or not has_canvas
+                writes = request.mode == "best" or not self._has_canvas
                 beam = self.settings.write.held if writes else self.settings.beam
                 search = HeldSearch(self.model, slot, prompt, self.vocabulary, self.settings, draws, hold, beam)
                 found, steps = yield from search.run(request.max_tokens)
@@ -158,8 +159,7 @@ class Infiller:
         both read the same cache.
         """
         found, steps, so_far = list[Candidate](), 0, None
-        on_canvas = isinstance(self.model, DiffusionGemma)
-        if on_canvas and (request.mode == "fast" or request.max_tokens <= self.settings.longest_canvas):
+        if self._has_canvas and (request.mode == "fast" or request.max_tokens <= self.settings.longest_canvas):
             cache = cast("PrefixCache[DiffusionGemma]", self.cache)
             search = CanvasSearch(cache, slot, prompt, self.vocabulary, self.settings, draws)
             found, steps = yield from search.run(request.max_tokens)

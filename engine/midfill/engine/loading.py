@@ -12,7 +12,7 @@ from midfill.engine.drafter import Drafter
 from midfill.engine.errors import CheckpointError
 from midfill.engine.gemma4_checkpoint import LoadedGemma4, load_drafter, load_gemma4
 from midfill.engine.gemma4_config import TARGETS
-from midfill.engine.infill import Infiller
+from midfill.engine.infill import KV_BYTES, Infiller
 from midfill.engine.installed import drafter_of, embedded_model
 from midfill.engine.json_files import read_json
 from midfill.engine.machine import measure_cpu
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 OnShare = Callable[[float], None]
 """Is told the share of the weights read."""
-KV_BYTES = 2 << 30
-"""What all documents may have of KV, those of two models together."""
 WRITTEN_CANVAS = 256
 """Stands for the canvas length of a model without one, wherever that bounds a fill."""
 

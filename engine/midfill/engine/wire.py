@@ -217,9 +217,9 @@ class Status(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     prompt_tokens: int = 0
     """Those, of the requests that were answered."""
     best_model: str = ""
-    """What serves best mode where that is another model, or would be."""
+    """The model that serves best mode, where that is another."""
     best_problem: str = ""
-    """Why the model that was asked for serves best mode not: then the other does, or none."""
+    """Why the model that was meant for best mode does not serve it: then the other does, or none."""
 
 
 FromClient = Hello | Submit | Cancel | Forget | AskStatus | Stop
