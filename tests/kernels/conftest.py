@@ -1,15 +1,11 @@
-"""Kernels run on a card, or in Triton's interpreter, which must be chosen before they are imported."""
-
-import os
+"""Kernels run on a card where there is one, else in Triton's interpreter: `tests/conftest.py` chooses it."""
 
 import pytest
 import torch
 
-HAS_CARD = torch.cuda.is_available()
-if not HAS_CARD:
-    os.environ["TRITON_INTERPRET"] = "1"
+from tests.kernels.interpreter import dot_in_float32
 
-from tests.kernels.interpreter import dot_in_float32  # noqa: E402
+HAS_CARD = torch.cuda.is_available()
 
 
 @pytest.fixture(autouse=True)
