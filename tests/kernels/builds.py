@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ class Build(msgspec.Struct, frozen=True):
     module: str
     """In `midfill.kernels`."""
     kernel: str
-    signature: dict[str, str]
+    signature: Mapping[str, str]
     """Argument -> Triton's type, such as `*bf16`, `i32`, `fp32`; pointers are taken as aligned to 16 bytes."""
-    constants: dict[str, int | float | bool | str | None]
+    constants: Mapping[str, int | float | bool | str | None]
     divisible: tuple[str, ...] = ()
     """Integer arguments that are multiples of 16, as strides are."""
     num_warps: int = 4
