@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from tests.kernels.interpreter import dot_in_float32
 
 HAS_CARD = torch.cuda.is_available()
