@@ -19,8 +19,9 @@ from midfill.engine.draft_length import DraftLength, Round
 from midfill.engine.draws import Draws
 from midfill.engine.gemma4_checkpoint import load_drafter, load_gemma4
 from midfill.engine.kv import GROWTH, KVSlot
+from midfill.engine.passes import read
 from midfill.engine.prefix_cache import PrefixCache
-from midfill.engine.speculative import Draft, drafts_that_pay, no_drafts, read_ahead, speculate
+from midfill.engine.speculative import Draft, drafts_that_pay, no_drafts, speculate
 from midfill.engine.verify import Verify, verify_greedy
 
 
@@ -174,7 +175,7 @@ def test_a_rejected_draft_leaves_nothing(length: int, count: int):
 
 def test_what_was_read_ahead_does_not_count():
     slot, untouched = slot_of(prompt_of(4, 9)), slot_of(prompt_of(4, 9))
-    read_ahead(MODEL, slot, [1, 2, 3])
+    read(MODEL, slot, [1, 2, 3])
     assert slot.tokens == untouched.tokens
     for index in range(len(MODEL.layers)):
         assert torch.equal(slot.keys(index), untouched.keys(index))

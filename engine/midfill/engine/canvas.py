@@ -15,6 +15,7 @@ from torch import Tensor
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
+from midfill.engine.passes import denoise
 from midfill.engine.sampling import accept_mask, agrees, entropy, hole_mean, temperature
 
 BANNED_LOGIT = -1e4
@@ -95,8 +96,6 @@ class _Denoiser:
         assert bool(layout.hole.any(dim=-1).all()), "each canvas needs a hole"
         self.model, self.slot, self.layout = model, slot, layout
         self.settings, self.draws = settings, draws
-        start = len(slot.tokens)
-        self.positions = torch.arange(start, start + layout.tokens.shape[1], device=slot.device)
         self.active = torch.arange(len(layout.tokens), device=slot.device)
         self.noisy = torch.where(layout.hole, self._noise(layout.tokens), layout.tokens)
         self.marks = model.embed(layout.tokens) * ~layout.hole[..., None]
@@ -116,7 +115,7 @@ class _Denoiser:
         """One forward pass, and what it makes of the canvas. The vocabulary is looked at for hole positions only."""
         settings, rows = self.settings, self.active
         tokens, hole = self.layout.tokens[rows], self.layout.hole[rows]
-        hidden = self.model.denoise(self.noisy, self.positions, self.soft, self.slot.attend_canvas)
+        hidden = denoise(self.model, self.slot, self.noisy, self.soft)
         logits = self._scaled_logits(hidden[hole], hole, step)
         log_probabilities = logits.log_softmax(dim=-1)
         if self.layout.refine is not None:

@@ -5,12 +5,16 @@ business: K and V go to an attention function, as a `KVSlot` or `Branches` has o
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from midfill.engine.config import TextConfig
 from midfill.engine.gemma4 import DecoderLayer, RMSNorm, rotary_table
+
+if TYPE_CHECKING:
+    from midfill.engine.passes import Passes
 
 LayerAttend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """(layer index, q, k, v) -> attention output: what `gemma4.Attend` is, for all layers.
@@ -50,6 +54,9 @@ def scale(size: int, dtype: torch.dtype) -> Tensor:
 
 class CausalGemma(nn.Module):
     """The text model. Parameter names are the checkpoint's; see `gemma4_checkpoint.py` for their prefixes."""
+
+    kernels: "Passes | None" = None
+    """The same passes on kernels, where there are any for this model and its device."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()

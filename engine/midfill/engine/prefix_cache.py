@@ -8,6 +8,7 @@ import torch
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.common_prefix import common_prefix
 from midfill.engine.kv import KVSlot
+from midfill.engine.passes import read
 
 PLACES = 4
 """Slots a document: people go to and fro in it, and one place's suffix-first prompt is of no use at another.
@@ -92,12 +93,8 @@ class PrefixCache(Generic[Model]):
     @torch.inference_mode()
     def encode(self, slot: KVSlot, tokens: Sequence[int]) -> None:
         """Appends `tokens` to `slot`: one causal forward pass."""
-        start = len(slot.tokens)
-        slot.reserve(start + len(tokens))
-        ids = torch.tensor([list(tokens)], device=slot.device)
-        positions = torch.arange(start, start + len(tokens), device=slot.device)
-        hidden = self.model.encode(ids, positions, slot.attend_and_store)
-        slot.commit(tokens, hidden[0, -1].clone())  # a view would keep the whole chunk's output alive
+        hidden = read(self.model, slot, tokens)
+        slot.commit(tokens, hidden[-1].clone())  # a view would keep the whole chunk's output alive
 
     def _take(self, document: str, tokens: Sequence[int]) -> KVSlot:
         """The slot for `tokens`, now the last used one, that holds the longest cached prefix of them and no more."""

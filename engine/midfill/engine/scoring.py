@@ -7,6 +7,7 @@ from torch import Tensor
 
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
+from midfill.engine.passes import read_rows
 
 
 @torch.inference_mode()
@@ -24,8 +25,7 @@ def continuation_log_probabilities(
     first = slot.last_hidden.expand(len(padded), 1, -1)
     hidden = first
     if longest > 1:
-        positions = torch.arange(len(slot.tokens), len(slot.tokens) + longest - 1, device=slot.device)
-        hidden = torch.cat((first, model.encode(padded[:, :-1], positions, slot.attend_causal)), dim=1)
+        hidden = torch.cat((first, read_rows(model, slot, padded[:, :-1])), dim=1)
     return [
         model.logits(row[: len(tokens)]).log_softmax(dim=-1).gather(-1, ids[: len(tokens), None])[:, 0]
         for row, tokens, ids in zip(hidden, continuations, padded, strict=True)

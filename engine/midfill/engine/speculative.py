@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Generator, Sequence
 
 import torch
-from torch import Tensor
 
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.draft_length import DraftLength, Round
 from midfill.engine.drafter import Drafter
 from midfill.engine.kv import KVSlot
+from midfill.engine.passes import read
 from midfill.engine.verify import Verify
 
 Draft = Callable[[KVSlot, int], Sequence[int]]
@@ -52,19 +52,10 @@ def speculate(
         start = time.perf_counter()
         drafts = draft(slot, token)
         drafted = time.perf_counter()
-        hidden = read_ahead(model, slot, [token, *drafts])
+        hidden = read(model, slot, [token, *drafts])
         verdict = verify(drafts, model.logits(hidden))  # on a card, this waits for the pass
         learn(Round(len(drafts), verdict.accepted, drafted - start, time.perf_counter() - drafted))
         kept = [token, *drafts[: verdict.accepted]]
         slot.commit(kept, hidden[verdict.accepted].clone())  # a view would keep the whole pass's output alive
         yield kept
         token = verdict.follow
-
-
-@torch.inference_mode()
-def read_ahead(model: CausalGemma, slot: KVSlot, tokens: Sequence[int]) -> Tensor:
-    """Hidden states [T, hidden] at `tokens` after those of `slot`, whose K and V wait behind them for a `commit`."""
-    start = len(slot.tokens)
-    slot.reserve(start + len(tokens))
-    positions = torch.arange(start, start + len(tokens), device=slot.device)
-    return model.encode(torch.tensor([list(tokens)], device=slot.device), positions, slot.attend_and_store)[0]
