@@ -1,0 +1,108 @@
+"""Experts' gated MLPs over tiles of tokens, whoever gets how many, and what the definition says."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from tests.kernels.builds import Build, compile_all
+from tests.kernels.tolerance import TOLERANCES, assert_close, poisoned_memory
+from torch import Tensor
+
+from midfill.kernels.experts import TILINGS, run_experts, run_experts_reference, tile_rows_for
+from midfill.kernels.routing import plan
+
+
+class Layer(NamedTuple):
+    """Random weights, scaled so that results are about 1."""
+
+    gate_up: Tensor
+    down: Tensor
+
+
+def layer_of(num_experts: int, hidden: int, size: int, dtype: torch.dtype, device: torch.device) -> Layer:
+    draws = torch.Generator(device).manual_seed(hidden + size)
+    gate_up = torch.randn(num_experts, 2 * size, hidden, generator=draws, device=device) * hidden**-0.5
+    down = torch.randn(num_experts, hidden, size, generator=draws, device=device) * size**-0.5
+    return Layer(gate_up.to(dtype), down.to(dtype))
+
+
+def check(layer: Layer, experts: Tensor, tile_rows: int) -> None:
+    """That what the kernels make of random tokens is the definition, nothing being left out."""
+    dtype, device = layer.down.dtype, experts.device
+    draws = torch.Generator(device).manual_seed(len(experts))
+    x = torch.randn(len(experts), layer.down.shape[1], generator=draws, device=device).to(dtype)
+    weights = torch.rand(experts.shape, generator=draws, device=device)
+    with poisoned_memory():
+        out = run_experts(x, weights, plan(experts, len(layer.down), tile_rows), *layer)
+    wanted = run_experts_reference(x.double(), weights.double(), experts, *(part.double() for part in layer))
+    # Gated values are rounded between the two products, then summed as independent errors are: less than once more.
+    assert_close(out, wanted, dtype, times=2)
+
+
+def drawn(num_tokens: int, num_experts: int, top_k: int, device: torch.device) -> Tensor:
+    """[num_tokens, top_k] int32, a token's experts being different."""
+    draws = torch.Generator().manual_seed(num_tokens)
+    return torch.rand(num_tokens, num_experts, generator=draws).topk(top_k).indices.int().to(device)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("tile_rows", TILINGS)
+@pytest.mark.parametrize(("hidden", "size"), [(1, 1), (63, 64), (64, 63), (129, 65)])
+def test_they_are_the_definition(
+    hidden: int, size: int, tile_rows: int, dtype: torch.dtype, device: torch.device
+) -> None:
+    check(layer_of(3, hidden, size, dtype, device), drawn(tile_rows, 3, 2, device), tile_rows)
+
+
+@pytest.mark.parametrize("num_tokens", [1, 7, 8, 9])
+def test_most_experts_may_get_nothing(num_tokens: int, device: torch.device) -> None:
+    experts = 9 + 2 * drawn(num_tokens, 2, 2, device)
+    check(layer_of(16, 64, 32, torch.float32, device), experts, 16)
+
+
+@pytest.mark.parametrize("num_tokens", [15, 16, 17, 33])
+def test_one_expert_may_get_all(num_tokens: int, device: torch.device) -> None:
+    experts = torch.full([num_tokens, 1], 2, dtype=torch.int32, device=device)
+    check(layer_of(4, 64, 32, torch.float32, device), experts, 16)
+
+
+def test_a_result_far_into_memory_finds_its_place(device: torch.device) -> None:
+    layer = layer_of(40, 64, 64, torch.float32, device)
+    check(layer, torch.tensor([[39, 0]], dtype=torch.int32, device=device), 16)
+
+
+def test_tiles_hold_twice_what_experts_get_on_average() -> None:
+    rows = [tile_rows_for(8 * num_tokens, 128) for num_tokens in (1, 32, 128, 129, 256, 257, 512, 1024, 4096)]
+    assert rows == [16, 16, 16, 32, 32, 64, 64, 64, 64]
+
+
+def test_weights_of_another_shape_are_refused(device: torch.device) -> None:
+    layer, experts = layer_of(2, 32, 16, torch.float32, device), drawn(3, 2, 1, device)
+    with pytest.raises(AssertionError, match=r"\(2, 32, 32\) before \(2, 32, 8\)"):
+        run_experts(torch.ones(3, 32), torch.ones(3, 1), plan(experts, 2, 16), layer.gate_up, layer.down[..., :8])
+
+
+def test_they_compile_for_every_card_without_a_spill() -> None:
+    shared = {"pairs_ptr": "*i32", "tile_expert_ptr": "*i32", "num_tiles_ptr": "*i32", "out_ptr": "*bf16"}
+    sizes = {"num_pairs": "i32", "hidden": "i32", "size": "i32"}
+    first = shared | sizes | {"x_ptr": "*bf16", "gate_up_ptr": "*bf16", "top_k": "i32"}
+    second = shared | sizes | {"gated_ptr": "*bf16", "down_ptr": "*bf16", "weights_ptr": "*fp32"}
+    kernels = {"_gate_up_kernel": first, "_down_kernel": second}
+    builds = [
+        Build(
+            "experts",
+            kernel,
+            signature,
+            {"ROWS": rows, "WEIGHT_ROWS": tiling.weight_rows, "DEPTH": tiling.depth},
+            divisible=tuple(sizes),
+            num_warps=tiling.num_warps,
+            num_stages=tiling.num_stages,
+        )
+        for kernel, signature in kernels.items()
+        for rows, tiling in TILINGS.items()
+    ]
+    for built in [built for results in compile_all(builds) for built in results]:
+        assert built.fits
+        assert built.spilled_bytes == 0
+        assert built.has_mma
+        assert built.has_vector_loads
