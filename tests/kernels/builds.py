@@ -28,6 +28,8 @@ VECTOR_LOAD = re.compile(
     r"ld\.global(\.\w+)*\.(v4\.b32|v2\.b64)|cp\.async\.\w+\.shared\.global [^;]*, 0x10|cp\.async\.bulk"
 )
 
+NARROW_LOAD = re.compile(r"ld\.global\S*\.[bu](8|16)\b")
+
 
 class Build(msgspec.Struct, frozen=True):
     """One kernel for one set of constants."""
@@ -59,6 +61,8 @@ class Built(msgspec.Struct, frozen=True):
     """Whether it has matrix instructions."""
     has_vector_loads: bool
     """Whether it has loads or asynchronous copies of 16 bytes."""
+    has_narrow_loads: bool
+    """Whether it has loads of one number of 8 or 16 bits, as from an address that Triton knows nothing of."""
 
     @property
     def fits(self) -> bool:
@@ -108,6 +112,7 @@ def _compile(build: Build, target: int) -> Built:
         compiled.metadata.shared,
         bool(re.search(r"wgmma|mma\.sync|tcgen05\.mma", ptx)),
         bool(VECTOR_LOAD.search(ptx)),
+        bool(NARROW_LOAD.search(ptx)),
     )
 
 
