@@ -1,0 +1,275 @@
+"""Attention of new tokens to one document's cached keys and to each other: canvases, prefill, drafts to verify.
+
+Each program holds a tile of query rows and walks some keys with the softmax's running maximum and sum; a second kernel
+joins the parts. The rows of a tile are the heads that share K and V, times the tokens, so that K and V are read once
+a KV head and tile. The cached prefix is the same for all B rows: programs that walk it fold B into their rows as well,
+and it is cut into splits so that every multiprocessor has work; the new tokens' own keys are one part more, for each
+of B. Where the prefix lies and how long it is are read from device memory: one CUDA graph serves every document.
+
+Bytes moved: K and V of the visible prefix once for each tile of rows (once in all where a tile holds them, else from
+the L2 cache, as programs of one split run side by side), Q and the result once, and for each part that has keys
+float32 [B, H, T, D], written and read; 1,023 keys of a sliding layer of 26B-A4B are 8.4 MB, each part of a canvas of
+64 is 1 MB. Source: FlashAttention 2, https://arxiv.org/abs/2307.08691, and Flash-Decoding's splits.
+"""
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from midfill.kernels.attention_tiles import LEAST_KEYS, MULTIPROCESSORS, Tile, tile_for, tiles
+from midfill.kernels.launch import block_of, launch
+from midfill.kernels.precision import widened
+
+PART_NUMBERS = 8192
+"""Numbers of all parts that a program of the second kernel holds: 64 a thread."""
+
+
+class Past(NamedTuple):
+    """A document's cached K and V of one layer, [KV heads, capacity, D] each somewhere in device memory."""
+
+    addresses: Tensor
+    """[3] int64 on the device, as `addresses_of` gives them."""
+    length: Tensor
+    """[1] int64 on the device: tokens cached."""
+
+
+def addresses_of(keys: Tensor, values: Tensor) -> tuple[int, int, int]:
+    """Address of `keys`, address of `values`, and how many numbers one KV head has; [KV heads, capacity, D] each.
+
+    Whoever keeps these keeps the tensors too.
+    """
+    assert keys.shape == values.shape
+    assert keys.stride() == values.stride()
+    assert keys.stride()[1:] == (keys.shape[2], 1), f"wanted tokens side by side, got strides {keys.stride()}"
+    assert keys.data_ptr() % 16 == values.data_ptr() % 16 == 0, "wanted memory at multiples of 16 bytes"
+    return keys.data_ptr(), values.data_ptr(), keys.stride(0)
+
+
+def visible_keys(tokens: int, past: int, window: int | None, causal: bool) -> Tensor:
+    """Which keys, the cached ones first, each new token sees: [T, past + T] bool.
+
+    Causal: those up to itself, the last `window` of them. Else all of the new tokens' and the last `window` - 1
+    cached ones, the same for every row, as transformers' DiffusionGemma has it.
+    """
+    keys = torch.arange(past + tokens)
+    rows = past + torch.arange(tokens)[:, None] if causal else torch.full((tokens, 1), past)
+    visible = (keys <= rows) if causal else (keys >= 0).expand(tokens, -1)
+    return visible if window is None else visible & (keys > rows - window)
+
+
+def attend_reference(
+    q: Tensor, k: Tensor, v: Tensor, past_k: Tensor, past_v: Tensor, window: int | None, causal: bool
+) -> Tensor:
+    """q [B, H, T, D], k and v [B, KV heads, T, D], the past [KV heads, past, D] -> [B, T, H * D]; softmax scale 1."""
+    groups, rows = q.shape[1] // k.shape[1], q.shape[0]
+    keys = torch.cat((past_k.expand(rows, -1, -1, -1), k), dim=2).repeat_interleave(groups, dim=1)
+    values = torch.cat((past_v.expand(rows, -1, -1, -1), v), dim=2).repeat_interleave(groups, dim=1)
+    visible = visible_keys(q.shape[2], past_k.shape[1], window, causal).to(q.device)
+    scores = (widened(q) @ widened(keys).transpose(2, 3)).masked_fill(~visible, float("-inf"))
+    return (scores.softmax(dim=-1) @ widened(values)).transpose(1, 2).flatten(2).to(q.dtype)
+
+
+@triton.jit
+def _load_rows(pointer, rows, limit, dims, D: tl.constexpr):
+    # Triton knows nothing of an address that came as a number; without the hint it would load 2 bytes at a time.
+    row_starts = tl.multiple_of(pointer + rows[:, None] * D, [16, 16])
+    return tl.load(row_starts + dims[None, :], mask=(rows < limit)[:, None], other=0.0)
+
+
+@triton.jit
+def _partial_kernel(
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    addresses_ptr,
+    length_ptr,
+    partial_ptr,
+    maxima_ptr,
+    sums_ptr,
+    batch,
+    tokens,
+    kv_heads,
+    splits,
+    window,
+    GROUPS: tl.constexpr,
+    D: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    HAS_WINDOW: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr,
+    BLOCK_KEYS: tl.constexpr,
+    LEAST_KEYS: tl.constexpr,
+):
+    # Rows of one KV head: [B, GROUPS, T], those of one of B side by side. First come the programs of the past, its
+    # tiles fastest, so that those that read the same keys run together; then those of the new tokens' own keys.
+    program = tl.program_id(0)
+    rows_each = GROUPS * tokens
+    past_tiles = tl.cdiv(batch * rows_each, BLOCK_ROWS)
+    own_tiles = tl.cdiv(rows_each, BLOCK_ROWS)
+    num_past = past_tiles * kv_heads * splits
+    is_past = program < num_past
+    own = program - num_past
+    own_of = (own // own_tiles) % batch
+    head = tl.where(is_past, (program // past_tiles) % kv_heads, own // (own_tiles * batch))
+    split = tl.where(is_past, program // (past_tiles * kv_heads), splits)
+    first_row = tl.where(
+        is_past, (program % past_tiles) * BLOCK_ROWS, own_of * rows_each + (own % own_tiles) * BLOCK_ROWS
+    )
+    last_row = tl.where(is_past, batch, own_of + 1) * rows_each
+
+    rows = first_row + tl.arange(0, BLOCK_ROWS)
+    has_row = rows < last_row
+    # Where the row is in q, in rows of D: [B, KV heads, GROUPS, T].
+    q_rows = (rows // rows_each * kv_heads + head).to(tl.int64) * rows_each + rows % rows_each
+    times = tl.where(has_row, rows % tokens, 0)
+    length = tl.load(length_ptr).to(tl.int32)
+
+    # Keys count from the past's first, or from the new tokens' first.
+    stop = tl.where(is_past, length, tokens)
+    before = tl.where(is_past, length, 0)
+    start = 0
+    if CAUSAL:
+        positions = before + times
+        stop = tl.minimum(stop, tl.max(positions, 0) + 1)
+        if HAS_WINDOW:
+            start = tl.maximum(0, before + tl.min(tl.where(has_row, times, tokens), 0) - window + 1)
+    elif HAS_WINDOW:
+        start = tl.where(is_past, tl.maximum(0, length - window + 1), 0)
+    each = tl.maximum(tl.cdiv(stop - start, tl.where(is_past, splits, 1)), LEAST_KEYS)
+    start += tl.where(is_past, split, 0) * each
+    stop = tl.minimum(stop, start + each)
+
+    past_offset = tl.load(addresses_ptr + 2) * head * (q_ptr.dtype.element_ty.primitive_bitwidth // 8)
+    own_offset = (own_of * kv_heads + head).to(tl.int64) * tokens * D * (q_ptr.dtype.element_ty.primitive_bitwidth // 8)
+    keys_at = tl.where(is_past, tl.load(addresses_ptr) + past_offset, k_ptr.to(tl.int64) + own_offset)
+    values_at = tl.where(is_past, tl.load(addresses_ptr + 1) + past_offset, v_ptr.to(tl.int64) + own_offset)
+    keys_ptr = keys_at.to(q_ptr.dtype)
+    values_ptr = values_at.to(q_ptr.dtype)
+
+    dims = tl.arange(0, D)
+    wanted = (has_row & (start < stop))[:, None]
+    q = tl.load(q_ptr + q_rows[:, None] * D + dims[None, :], mask=wanted, other=0.0)
+    maxima = tl.full([BLOCK_ROWS], -1e30, tl.float32)
+    sums = tl.zeros([BLOCK_ROWS], tl.float32)
+    mixed = tl.zeros([BLOCK_ROWS, D], tl.float32)
+    for first_key in range(start, stop, BLOCK_KEYS):
+        keys = first_key + tl.arange(0, BLOCK_KEYS)
+        k = _load_rows(keys_ptr, keys, stop, dims, D)
+        scores = tl.dot(q, tl.trans(k), input_precision="ieee") * 1.4426950408889634
+        visible = (keys < stop)[None, :]
+        if CAUSAL:
+            visible = visible & (keys[None, :] <= positions[:, None])
+            if HAS_WINDOW:
+                visible = visible & (keys[None, :] > positions[:, None] - window)
+        scores = tl.where(visible, scores, float("-inf"))
+        higher = tl.maximum(maxima, tl.max(scores, 1))
+        weights = tl.exp2(scores - higher[:, None])
+        decay = tl.exp2(maxima - higher)
+        sums = sums * decay + tl.sum(weights, 1)
+        maxima = higher
+        v = _load_rows(values_ptr, keys, stop, dims, D)
+        mixed = tl.dot(weights.to(v.dtype), v, mixed * decay[:, None], input_precision="ieee")
+
+    partial_rows = split.to(tl.int64) * batch * kv_heads * rows_each + q_rows
+    tl.store(maxima_ptr + partial_rows, maxima, mask=has_row)
+    tl.store(sums_ptr + partial_rows, sums, mask=has_row)
+    tl.store(partial_ptr + partial_rows[:, None] * D + dims[None, :], mixed, mask=wanted)
+
+
+@triton.jit
+def _combine_kernel(
+    partial_ptr,
+    maxima_ptr,
+    sums_ptr,
+    out_ptr,
+    rows,
+    heads,
+    tokens,
+    num_parts,
+    D: tl.constexpr,
+    BLOCK_PARTS: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+):
+    # A row's parts, in base-2 exponents: sum of mixed * 2^(m - max m), over the sum of sums * the same.
+    row = tl.program_id(0).to(tl.int64)
+    dims = tl.program_id(1) * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE)
+    parts = tl.arange(0, BLOCK_PARTS)
+    at = parts.to(tl.int64) * rows + row
+    maxima = tl.load(maxima_ptr + at, mask=parts < num_parts, other=-1e30)
+    sums = tl.load(sums_ptr + at, mask=parts < num_parts, other=0.0)
+    weights = tl.exp2(maxima - tl.max(maxima, 0))
+    # A part without keys wrote no numbers.
+    mixed = tl.load(partial_ptr + at[:, None] * D + dims[None, :], mask=(sums > 0.0)[:, None], other=0.0)
+    out = tl.sum(mixed * weights[:, None], 0) / tl.sum(sums * weights, 0)
+    token, head, b = row % tokens, row // tokens % heads, row // tokens // heads
+    out_row = (b * tokens + token) * heads + head
+    tl.store(out_ptr + out_row * D + dims, out.to(out_ptr.dtype.element_ty))
+
+
+def programs_without_splits(q: Tensor, num_kv_heads: int) -> int:
+    """How many programs `attend` to an uncut past takes for q [B, H, T, D]: what `splits_for` wants to know."""
+    return tiles(_rows(q, num_kv_heads), _tile(q, num_kv_heads)) * num_kv_heads
+
+
+def splits_for(num_programs: int, capacity: int) -> int:
+    """In how many splits to cut at most `capacity` past keys, where `num_programs` programs would walk them whole.
+
+    One program for each multiprocessor: tiles of 64 rows fill it, and a second round would cost as much as the first.
+    """
+    return max(1, min(MULTIPROCESSORS // num_programs, -(-capacity // LEAST_KEYS)))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, past: Past, window: int | None, causal: bool, splits: int) -> Tensor:
+    """`attend_reference`, the past lying where `past` says, in q's dtype, and being cut in `splits`.
+
+    q, k and v are in one piece; D is a power of two.
+    """
+    assert all(x.is_contiguous() for x in (q, k, v)), "wanted Q, K and V in one piece each"
+    batch, heads, tokens, size = q.shape
+    kv_heads = k.shape[1]
+    assert k.shape == v.shape == (batch, kv_heads, tokens, size), f"K {tuple(k.shape)} for Q {tuple(q.shape)}"
+    assert q.dtype == k.dtype == v.dtype
+    assert heads % kv_heads == 0, f"{heads} heads do not share {kv_heads}"
+    assert size == block_of(size), f"wanted a head size that is a power of two, got {size}"
+    assert past.addresses.shape == (3,), f"wanted three numbers, got {tuple(past.addresses.shape)}"
+    assert past.addresses.dtype == past.length.dtype == torch.int64
+    tile = _tile(q, kv_heads)
+    partial = torch.empty(splits + 1, batch * heads * tokens, size, dtype=torch.float32, device=q.device)
+    maxima, sums = torch.empty(2, *partial.shape[:2], dtype=torch.float32, device=q.device)
+    past_programs = programs_without_splits(q, kv_heads) * splits
+    own_programs = tiles(_rows(q[:1], kv_heads), tile) * kv_heads * batch
+    launch(
+        _partial_kernel,
+        [past_programs + own_programs],
+        *(q, k, v, past.addresses, past.length, partial, maxima, sums),
+        *(batch, tokens, kv_heads, splits, window or 0),
+        *(heads // kv_heads, size, causal, window is not None, tile.rows, tile.keys, LEAST_KEYS),
+        num_warps=tile.num_warps,
+        num_stages=tile.num_stages,
+    )
+    return _combined(partial, maxima, sums, q)
+
+
+def _combined(partial: Tensor, maxima: Tensor, sums: Tensor, q: Tensor) -> Tensor:
+    batch, heads, tokens, size = q.shape
+    num_parts, num_rows = maxima.shape
+    out = torch.empty(batch, tokens, heads * size, dtype=q.dtype, device=q.device)
+    block_parts = block_of(num_parts)
+    block_size = min(size, max(16, PART_NUMBERS // block_parts))
+    arguments = partial, maxima, sums, out, num_rows, heads, tokens, num_parts, size, block_parts, block_size
+    launch(_combine_kernel, [num_rows, size // block_size], *arguments)
+    return out
+
+
+def _rows(q: Tensor, num_kv_heads: int) -> int:
+    """Rows of Q that share a KV head."""
+    batch, heads, tokens, _ = q.shape
+    return batch * tokens * (heads // num_kv_heads)
+
+
+def _tile(q: Tensor, num_kv_heads: int) -> Tile:
+    is_card = q.device.type == "cuda"
+    shared_bytes = torch.cuda.get_device_properties(q.device).shared_memory_per_block_optin if is_card else 0
+    return tile_for(_rows(q, num_kv_heads), q.shape[3], q.dtype.itemsize, shared_bytes)
