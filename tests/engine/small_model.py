@@ -1,5 +1,7 @@
 """A random float32 model, small enough for hundreds of forward passes, with a window that tests cross."""
 
+from collections.abc import Sequence
+
 import torch
 
 from midfill.engine.config import FULL, SLIDING, LayerConfig, ModelConfig
@@ -8,10 +10,18 @@ from midfill.engine.diffusion_gemma import DiffusionGemma
 WINDOW = 12
 
 
-def small_model(vocab_size: int = 64, canvas_length: int = 16) -> DiffusionGemma:
-    """The same weights each time."""
-    sliding = LayerConfig(SLIDING, num_heads=4, num_kv_heads=2, head_dim=8, rope_theta=1e4, rotary_dims=8)
-    full = LayerConfig(FULL, num_heads=4, num_kv_heads=1, head_dim=16, rope_theta=1e6, rotary_dims=4)
+def small_model(
+    vocab_size: int = 64,
+    canvas_length: int = 16,
+    head_dim: int = 8,
+    kinds: Sequence[str] = (SLIDING, SLIDING, FULL, SLIDING, FULL),
+    window: int = WINDOW,
+) -> DiffusionGemma:
+    """The same weights each time; heads of full layers are twice as large as those of sliding ones."""
+    sliding = LayerConfig(SLIDING, num_heads=4, num_kv_heads=2, head_dim=head_dim, rope_theta=1e4, rotary_dims=head_dim)
+    full = LayerConfig(
+        FULL, num_heads=4, num_kv_heads=1, head_dim=2 * head_dim, rope_theta=1e6, rotary_dims=head_dim // 2
+    )
     config = ModelConfig(
         vocab_size=vocab_size,
         hidden_size=32,
@@ -19,11 +29,11 @@ def small_model(vocab_size: int = 64, canvas_length: int = 16) -> DiffusionGemma
         moe_intermediate_size=16,
         num_experts=6,
         top_k_experts=2,
-        sliding_window=WINDOW,
+        sliding_window=window,
         rms_norm_eps=1e-6,
         final_logit_softcapping=30.0,
         max_position_embeddings=512,
-        layers=(sliding, sliding, full, sliding, full),
+        layers=tuple(sliding if kind == SLIDING else full for kind in kinds),
         canvas_length=canvas_length,
         pad_token_id=0,
         bos_token_id=2,

@@ -58,7 +58,7 @@ model's. Called in each step for each row that has not settled; what it is given
 
 
 class Canvas(NamedTuple):
-    """The state after a denoise step."""
+    """The state after a denoise step, told to the host: on the CPU, wherever the model is."""
 
     step: int
     """Forward passes so far."""
@@ -70,19 +70,29 @@ class Canvas(NamedTuple):
     """[B] bool: rows that have settled."""
 
 
-@torch.inference_mode()
 def decode(
     model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, draws: Draws
 ) -> Generator[Canvas, None, None]:
     """Denoises until all rows have settled or `max_steps` is reached; reads `slot`, never writes to it.
 
-    A row that has settled is frozen and costs nothing more. Drawn are the first canvas's noise, then a sample for each
-    hole position and fresh noise a step, in the order of transformers.
+    A row that has settled is frozen. On the host it costs nothing more; there are drawn the first canvas's noise, then
+    a sample for each hole position and fresh noise a step, in the order of transformers.
     """
+    loop = model.device_canvas
+    if loop is not None and loop.takes(layout, settings):
+        return loop.decode(slot, layout, settings, draws)
+    return decode_on_host(model, slot, layout, settings, draws)
+
+
+@torch.inference_mode()
+def decode_on_host(
+    model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, draws: Draws
+) -> Generator[Canvas, None, None]:
+    """`decode` as it is defined: the host sees each step."""
     state = _Denoiser(model, slot, layout, settings, draws)
     for step in range(settings.max_steps):
         canvas = state.step(step)
-        yield canvas
+        yield Canvas(canvas.step, canvas.tokens.cpu(), canvas.entropies.cpu(), canvas.done.cpu())
         if bool(canvas.done.all()):
             return
 

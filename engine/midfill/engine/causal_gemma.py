@@ -76,7 +76,7 @@ class CausalGemma(nn.Module):
         """Ids [B, T] at `positions` [T] or [B, T] -> final hidden states [B, T, hidden]."""
         x = self.embed(ids)
         per_layer = None if self.per_layer is None else self.per_layer(ids, x)
-        return self._run(x, positions, attend, self._causal_scalars(), per_layer)
+        return self._run(x, positions, attend, self.causal_scalars(), per_layer)
 
     def _run(
         self,
@@ -89,7 +89,7 @@ class CausalGemma(nn.Module):
         shared = _sharing(self.config, attend)
         return self.norm(run_layers(self.config, self.layers, x, positions, shared, scalars, per_layer))
 
-    def _causal_scalars(self) -> list[Tensor]:
+    def causal_scalars(self) -> list[Tensor]:
         return [layer.get_buffer("layer_scalar") for layer in self.layers]
 
     def logits(self, hidden: Tensor) -> Tensor:

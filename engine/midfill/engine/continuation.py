@@ -1,6 +1,7 @@
 """Fills longer than one canvas: denoise a canvas, commit it to the KV in causal mode, go on with the next."""
 
 from collections.abc import Generator, Sequence
+from itertools import takewhile
 
 import torch
 
@@ -70,6 +71,5 @@ def _layout(
 
 def _text_tokens(canvas: Canvas, layout: Layout, vocabulary: Vocabulary) -> list[int]:
     """The hole's tokens before the first that ends the text."""
-    tokens = canvas.tokens[0][layout.hole[0]]
-    ended = vocabulary.ending[tokens].nonzero()
-    return tokens[: int(ended[0])].tolist() if len(ended) else tokens.tolist()
+    tokens = canvas.tokens[0][layout.hole[0].cpu()].tolist()
+    return list(takewhile(lambda token: token not in vocabulary.endings, tokens))

@@ -4,12 +4,17 @@
 of which some are noise, sees that cache, writes nothing, and predicts every canvas position at once.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from midfill.engine.causal_gemma import CausalGemma, LayerAttend, scale
 from midfill.engine.config import ModelConfig
 from midfill.engine.gemma4 import GatedMLP, RMSNorm, rms_norm_unscaled
+
+if TYPE_CHECKING:
+    from midfill.engine.device_canvas import DeviceCanvas
 
 
 class SelfConditioning(GatedMLP):
@@ -34,6 +39,8 @@ class DiffusionGemma(CausalGemma):
     """
 
     config: ModelConfig
+    device_canvas: "DeviceCanvas | None" = None
+    """Denoises on the device, where there are kernels for it."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -52,5 +59,5 @@ class DiffusionGemma(CausalGemma):
         scalars = [layer.get_buffer("layer_scalar") for layer in self.layers]
         return self._run(x, positions, attend, scalars)
 
-    def _causal_scalars(self) -> list[Tensor]:
+    def causal_scalars(self) -> list[Tensor]:
         return [layer.get_buffer("encoder_layer_scalar") for layer in self.layers]

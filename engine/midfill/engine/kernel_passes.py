@@ -1,0 +1,177 @@
+"""A model's forward passes on kernels: the same weights and, but for rounding, the same numbers.
+
+A layer is 15 launches where its definition is about 80, and nothing waits for the host: a pass can be captured as a
+CUDA graph. Which document it reads is in `KernelPasses.past`, in device memory.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from midfill.engine.causal_gemma import CausalGemma
+from midfill.engine.config import FULL, SLIDING, LayerConfig
+from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.kv import KVSlot
+from midfill.engine.packed_layers import PackedExperts, PackedLayer, pack, stack_gates
+from midfill.kernels.attention import Past, attend, programs_without_splits, splits_for
+from midfill.kernels.experts import run_experts, tile_rows_for
+from midfill.kernels.gelu import gelu_mul
+from midfill.kernels.qkv import qkv_norm_rope
+from midfill.kernels.residual import Residual, attention_residual, feed_forward_residual
+from midfill.kernels.rms_norm import rms_norm
+from midfill.kernels.routing import plan, route
+from midfill.kernels.store import store
+
+TABLE_COLUMNS = 4
+"""Three are used; so each row begins at a multiple of 16 bytes, and Triton makes one kernel, not two."""
+
+
+class PastTable:
+    """Where a slot's K and V stand, and how many tokens it has: in device memory, so one graph serves every slot."""
+
+    def __init__(self, num_layers: int, device: torch.device) -> None:
+        self.table = torch.zeros(num_layers + 1, TABLE_COLUMNS, dtype=torch.int64, device=device)
+        self.length = self.table[-1, :1]
+        self.layers = [Past(self.table[index, :3], self.length) for index in range(num_layers)]
+
+    def point_at(self, slot: KVSlot) -> None:
+        """Passes from now on read `slot`, as it is now."""
+        rows = [(*addresses, 0) for addresses in slot.addresses()]
+        self.table.copy_(torch.tensor([*rows, (len(slot.tokens), 0, 0, 0)]))
+
+
+class OwnKV(NamedTuple):
+    """K and V of one pass's tokens, for each kind of layer together: [layers, 2, B, KV heads, T, D]."""
+
+    kinds: dict[str, Tensor]
+    rows: dict[str, Tensor]
+    """[layers] int64: which layers of the model these are."""
+
+
+class KernelPasses:
+    """`passes.Passes` of `model`, whose projections it packs."""
+
+    def __init__(self, model: CausalGemma) -> None:
+        self.model, self.config = model, model.config
+        self.weight = model.embed_tokens.weight
+        self.past = PastTable(len(self.config.layers), self.weight.device)
+        self.layers = [pack(layer, shape) for layer, shape in zip(model.layers, self.config.layers, strict=True)]
+        self._rows = {
+            kind: torch.tensor(of_kind, device=self.weight.device)
+            for kind in (SLIDING, FULL)
+            if (of_kind := [index for index, layer in enumerate(self.config.layers) if layer.kind == kind])
+        }
+        mixes = isinstance(model, DiffusionGemma)
+        self._mix_gates = stack_gates(model.self_conditioning) if mixes else None
+
+    @torch.inference_mode()
+    def read(self, slot: KVSlot, tokens: Sequence[int]) -> Tensor:
+        """`passes.read`; the slot has room for `tokens`."""
+        self.past.point_at(slot)
+        return self.read_and_store(torch.tensor([list(tokens)], device=self.weight.device))
+
+    def read_and_store(self, ids: Tensor) -> Tensor:
+        """Hidden states [T, hidden] of ids [1, T] behind the slot that `past` points at, K and V stored behind it."""
+        hidden, own = self._causal(ids)
+        for kind, kv in own.kinds.items():
+            store(kv[:, :, 0], self.past.table, own.rows[kind], self.past.length)
+        return hidden[0]
+
+    @torch.inference_mode()
+    def read_rows(self, slot: KVSlot, ids: Tensor) -> Tensor:
+        """`passes.read_rows`."""
+        self.past.point_at(slot)
+        return self._causal(ids)[0]
+
+    @torch.inference_mode()
+    def denoise(self, slot: KVSlot, canvas: Tensor, soft: Tensor | None) -> Tensor:
+        """`passes.denoise`."""
+        self.past.point_at(slot)
+        return self.denoise_pointed(canvas, soft)
+
+    def denoise_pointed(self, canvas: Tensor, soft: Tensor | None) -> Tensor:
+        """The same behind the slot that `past` points at: nothing here needs the host."""
+        scalars = [layer.get_buffer("layer_scalar") for layer in self.model.layers]
+        return self._run(self._mixed(canvas, soft), canvas.shape, scalars, causal=False)[0]
+
+    def _causal(self, ids: Tensor) -> tuple[Tensor, OwnKV]:
+        return self._run(self._embedded(ids), ids.shape, self.model.causal_scalars(), causal=True)
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        """Ids [B, T] -> [B * T, hidden]."""
+        return self.model.embed(ids).flatten(0, 1)
+
+    def _mixed(self, canvas: Tensor, soft: Tensor | None) -> Tensor:
+        """`SelfConditioning.mix`, [B * C, hidden]."""
+        assert isinstance(self.model, DiffusionGemma)
+        assert self._mix_gates is not None
+        mlp, eps = self.model.self_conditioning, self.config.rms_norm_eps
+        embedded = self._embedded(canvas)
+        if soft is not None:
+            normed = rms_norm(soft.flatten(0, 1), mlp.pre_norm.weight, eps)
+            embedded = embedded + _product(gelu_mul(_product(normed, self._mix_gates)), mlp.down_proj.weight)
+        return rms_norm(embedded, None, eps)
+
+    def _run(self, x: Tensor, shape: torch.Size, scalars: Sequence[Tensor], causal: bool) -> tuple[Tensor, OwnKV]:
+        """All layers and the final norm: x [B * T, hidden] -> [B, T, hidden], and K and V of these tokens."""
+        own, eps = self._own_kv(shape, x.dtype), self.config.rms_norm_eps
+        taken = dict.fromkeys(own.kinds, 0)
+        followers = [*(layer.input_norm for layer in self.layers[1:]), self.model.norm.weight]
+        normed = rms_norm(x, self.layers[0].input_norm, eps)
+        for layer, past, scalar, follower in zip(self.layers, self.past.layers, scalars, followers, strict=True):
+            kind = layer.shape.kind
+            kv = own.kinds[kind][taken[kind]]
+            taken[kind] += 1
+            attended = self._attention(layer, normed.view(*shape, -1), past, kv, causal)
+            after = attention_residual(x, _product(attended, layer.out), *layer.norms_after_attention, eps)
+            dense = _product(gelu_mul(_product(after.mlp, layer.gate_up)), layer.down)
+            sparse = None if layer.experts is None else _sparse(layer.experts, after)
+            x, normed = feed_forward_residual(after.x, dense, sparse, layer.post_norms, scalar, follower, eps)
+        return normed.view(*shape, -1), own
+
+    def _attention(self, layer: PackedLayer, normed: Tensor, past: Past, kv: Tensor, causal: bool) -> Tensor:
+        """Attention's output [B * T, heads * D] before its projection; writes K and V [2, B, KV heads, T, D]."""
+        shape, (k, v) = layer.shape, kv
+        projected = normed @ layer.qkv.T
+        q = qkv_norm_rope(
+            projected,
+            layer.q_norm,
+            layer.k_norm,
+            layer.frequencies,
+            past.length,
+            k,
+            v,
+            shape.num_heads,
+            self.config.rms_norm_eps,
+        )
+        window = self.config.sliding_window if shape.is_sliding else None
+        return attend(q, k, v, past, window, causal, self._splits(shape, q, window)).flatten(0, 1)
+
+    def _splits(self, shape: LayerConfig, q: Tensor, window: int | None) -> int:
+        longest = self.config.max_position_embeddings if window is None else window
+        return splits_for(programs_without_splits(q, shape.num_kv_heads), longest)
+
+    def _own_kv(self, shape: torch.Size, dtype: torch.dtype) -> OwnKV:
+        kinds = {}
+        for kind, rows in self._rows.items():
+            layer = next(layer for layer in self.config.layers if layer.kind == kind)
+            sizes = len(rows), 2, shape[0], layer.num_kv_heads, shape[1], layer.head_dim
+            kinds[kind] = torch.empty(sizes, device=self.weight.device, dtype=dtype)
+        return OwnKV(kinds, self._rows)
+
+
+def _product(x: Tensor, weights: Tensor) -> Tensor:
+    """x [N, in], weights [out, in] -> [N, out]. The library's: at 8 to 1,024 rows it streams the weights once."""
+    return x @ weights.T
+
+
+def _sparse(experts: PackedExperts, after: Residual) -> Tensor:
+    """What N tokens' experts make of them, weighted: [N, top_k, hidden]."""
+    assert after.experts is not None
+    assert after.router is not None
+    num_experts = len(experts.router)
+    weights, chosen = route(_product(after.router, experts.router), experts.per_expert_scale, experts.top_k)
+    tiles = plan(chosen, num_experts, tile_rows_for(chosen.numel(), num_experts))
+    return run_experts(after.experts, weights, tiles, experts.gate_up, experts.down)
