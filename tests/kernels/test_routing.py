@@ -95,6 +95,18 @@ def test_there_is_room_for_the_tiles_of_any_counts_and_no_more() -> None:
     assert all(most_tiles(num_pairs, 3, 4) == needed[num_pairs] for num_pairs in range(10))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("num_tokens", [1, 64, 1024, 2048])
+def test_routes_and_plans_are_the_definition_at_real_shapes(num_tokens: int, device: torch.device) -> None:
+    logits = torch.randn(num_tokens, 128, generator=torch.Generator(device).manual_seed(1), device=device).bfloat16()
+    weights, experts = route(logits, torch.ones(128, device=device), 8)
+    wanted, wanted_experts = route_reference(logits.double(), torch.ones(128, device=device), 8)
+    assert torch.equal(experts, wanted_experts)
+    assert_close(weights, wanted, torch.float32)
+    for tile_rows in (16, 128):
+        assert same_plan(plan(experts, 128, tile_rows), plan_reference(experts, 128, tile_rows))
+
+
 def test_they_compile_for_every_card_without_a_spill() -> None:
     pointers = {"logits_ptr": "*bf16", "scale_ptr": "*bf16", "weights_ptr": "*fp32", "experts_ptr": "*i32"}
     sizes = {"row_stride": "i32", "num_experts": "i32"}

@@ -34,16 +34,21 @@ class Tiling(NamedTuple):
     """Numbers of each row in a step. 64 divides both 2,816 and 704, and is a line of cache in bfloat16."""
     num_warps: int
     num_stages: int
-    """Steps in shared memory. That is 72, 80 and 96 KiB; cards of compute capability 8.9 and 12.0 have 99 KiB."""
+    """Steps in shared memory at most: 72 to 96 KiB, for compute capabilities 8.9 and 12.0 have 99 KiB."""
 
 
-TILINGS = {16: Tiling(128, 64, 4, 4), 32: Tiling(128, 64, 4, 4), 64: Tiling(128, 64, 4, 4)}
-"""Rows of a tile -> its program."""
+TILINGS = {
+    16: Tiling(128, 64, 4, 4),
+    32: Tiling(128, 64, 4, 4),
+    64: Tiling(128, 64, 4, 4),
+    128: Tiling(128, 64, 8, 3),
+}
+"""Rows of a tile -> its program. 128 is for prefill: with half of it, weights would come from cache twice as often."""
 
 
 def tile_rows_for(num_pairs: int, num_experts: int) -> int:
-    """Rows of a tile: twice what an expert gets on average, so that few experts need a second one."""
-    return next((rows for rows in TILINGS if rows * num_experts >= 2 * num_pairs), max(TILINGS))
+    """Rows of a tile: half as many again as an expert gets on average, so that few experts need a second one."""
+    return next((rows for rows in TILINGS if 2 * rows * num_experts >= 3 * num_pairs), max(TILINGS))
 
 
 def run_experts_reference(x: Tensor, weights: Tensor, experts: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
@@ -62,7 +67,7 @@ def run_experts_reference(x: Tensor, weights: Tensor, experts: Tensor, gate_up: 
 
 @triton.jit
 def load_weights(weights_ptr, rows, columns, row_stride, size):
-    """Weights of `rows` at `columns`, below `size`, as a product takes them. Weights stored otherwise differ here only."""
+    """Weights of `rows` at `columns` below `size`, as a product takes them. Those stored otherwise differ here only."""
     offsets = rows[:, None] * row_stride + columns[None, :]
     return tl.load(weights_ptr + offsets, mask=(columns < size)[None, :], other=0.0)
 
