@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 from tests.engine.small_model import small_model
 
 from midfill.engine.beam import BeamSettings
@@ -14,9 +15,10 @@ from midfill.engine.candidates import scored
 from midfill.engine.canvas import DenoiseSettings
 from midfill.engine.choosing import SampleSettings
 from midfill.engine.diffusion_gemma import DiffusionGemma
-from midfill.engine.errors import InputError
+from midfill.engine.errors import InputError, MemoryFull
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
+from midfill.engine.loading import open_infiller
 from midfill.engine.prompt import PromptLimits
 from midfill.engine.settings import InfillSettings, WriteSettings
 from midfill.engine.tokenizer import Tokenizer
@@ -273,14 +275,30 @@ def test_it_tells_what_it_holds_and_forgets_it():
     assert 0 < engine.kv_bytes < one_of_two
 
 
-def test_a_failure_in_a_fill_does_not_lock_its_document(monkeypatch: pytest.MonkeyPatch):
+def test_a_fill_for_which_memory_is_too_small_says_so_and_others_go_on(monkeypatch: pytest.MonkeyPatch):
     engine = infiller()
     asked = request(SOURCE[:300], SOURCE[340:], max_tokens=80)
     with monkeypatch.context() as patch:
         patch.setattr(MODEL, "denoise", _out_of_memory)
-        with pytest.raises(MemoryError):
+        with pytest.raises(MemoryFull, match=r"memory is full \(.* GB are free now\): ask for fewer tokens"):
             engine.complete(asked)
+    assert engine.documents == 0
     assert without_times(engine.complete(asked)) == without_times(infiller().complete(asked))
+
+
+@pytest.mark.gpu
+def test_a_full_card_says_so_and_works_again_once_there_is_room():
+    engine = open_infiller()
+    asked = request(SOURCE[:300], SOURCE[340:])
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-6)
+    try:
+        with pytest.raises(MemoryFull):
+            engine.complete(asked)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert engine.works()
+    assert engine.complete(asked).steps > 0
 
 
 def _out_of_memory(*_: object) -> None:

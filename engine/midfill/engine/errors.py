@@ -7,6 +7,7 @@
     ├── HubError          a download: no network, no such repository, no access, no space, a wrong checksum
     └── EngineError       the engine process: it could not be started or reached, or could not answer
         ├── EngineGone        no connection to it, now
+        ├── MemoryFull        a fill needs more of the device's memory than is free
         ├── RequestFailed     it answered that this request cannot be
         └── RequestDropped    it let this request go: a newer one came, or too many wait
 
@@ -49,6 +50,16 @@ class EngineError(MidfillError):
 
     def __init__(self, message: str) -> None:
         Exception.__init__(self, message)
+
+
+class MemoryFull(EngineError):
+    """A fill did not fit beside the model; what it had is freed, and others may fit."""
+
+    def __init__(self, free_bytes: int) -> None:
+        super().__init__(
+            f"memory is full ({free_bytes / 1e9:.1f} GB are free now): ask for fewer tokens (maxTokens), end other "
+            "programs that use it, or choose a smaller model (midfill models)"
+        )
 
 
 class EngineGone(EngineError):

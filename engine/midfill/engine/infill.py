@@ -4,6 +4,7 @@ Everything is one generator, and one `next()` is one forward pass, or a part of 
 caller may stop between any two and close it.
 """
 
+import logging
 import time
 from collections.abc import Generator
 from typing import TypeVar, cast
@@ -18,9 +19,10 @@ from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draft_length import DraftLength
 from midfill.engine.drafter import Drafter
 from midfill.engine.draws import Draws
-from midfill.engine.errors import InputError
+from midfill.engine.errors import InputError, MemoryFull
 from midfill.engine.grammars import Grammars
 from midfill.engine.kv import KVSlot
+from midfill.engine.memory import free_bytes
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt, PromptBuilder, template_for
 from midfill.engine.seam import seam
@@ -29,6 +31,8 @@ from midfill.engine.speculative import drafts_that_pay, forget, no_drafts
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import Infill, InfillRequest
 from midfill.engine.written_search import WrittenSearch
+
+log = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
 
@@ -112,8 +116,21 @@ class Infiller:
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
         """Yields the text so far after each forward pass; returns the answer. Closing it leaves the cache valid.
 
-        Raises `InputError` if prompt and fill are more than the model's positions, or for a schema that cannot be used.
+        Raises `InputError` if prompt and fill are more than the model's positions, or for a schema that cannot be used,
+        and `MemoryFull`: then all documents that are not being filled have lost their slots.
         """
+        try:
+            return (yield from self._fill(request))
+        except (torch.OutOfMemoryError, MemoryError):
+            log.exception("out of memory")
+        # Only here is free what the fill had: the exception held its frames.
+        self.cache.drop_idle()
+        device = self.model.embed_tokens.weight.device
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise MemoryFull(free_bytes(device))
+
+    def _fill(self, request: InfillRequest) -> Generator[str, None, Infill]:
         started = time.perf_counter()
         prompt = self.prompts.build(request.prefix, request.suffix, request.language, request.snippets)
         beyond = self.settings.longest_canvas if self._has_canvas else self.settings.scored_suffix + MOST_DRAFTS

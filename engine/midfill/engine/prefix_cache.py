@@ -116,11 +116,19 @@ class PrefixCache(Generic[Model]):
         weight = self.model.embed_tokens.weight
         return KVSlot(self.model.config, weight.device, weight.dtype)
 
+    def drop_idle(self) -> None:
+        """Drops all slots that are not in use."""
+        for place in self._idle():
+            self._places.remove(place)
+
     def _evict(self) -> None:
         """Drops slots that are not in use, least recently used first, until the budget holds."""
-        idle = [place for place in self._places if self._in_use.get(place.document) is not place.slot]
+        idle = self._idle()
         while idle and self.num_bytes > self.max_bytes:
             self._places.remove(idle.pop(0))
+
+    def _idle(self) -> list[Place]:
+        return [place for place in self._places if self._in_use.get(place.document) is not place.slot]
 
 
 def _reusable(slot: KVSlot, tokens: Sequence[int]) -> int:
