@@ -116,9 +116,12 @@ class DeviceCanvas:
 
     def takes(self, layout: Layout, settings: DenoiseSettings) -> bool:
         """Whether these canvases can be denoised here: not where the host has a say in each step."""
-        num_rows, size = layout.tokens.shape
-        fits = num_rows <= ROWS[-1] and _rows_for(num_rows) * size <= MOST_POSITIONS
-        return fits and layout.refine is None and settings.max_steps <= MOST_STEPS and settings.mark_pins_from_step <= 1
+        return (
+            _fits(*layout.tokens.shape)
+            and layout.refine is None
+            and settings.max_steps <= MOST_STEPS
+            and settings.mark_pins_from_step <= 1
+        )
 
     @torch.inference_mode()
     def decode(
@@ -141,7 +144,9 @@ class DeviceCanvas:
             buffers.take_back(decode)
 
     def warm_up(self, num_rows: int, size: int, settings: DenoiseSettings) -> None:
-        """Makes the buffers and the graph of a step over so many canvases of a size."""
+        """Makes the buffers and the graph of a step over so many canvases of a size, if they are denoised here."""
+        if not _fits(num_rows, size):
+            return
         buffers = self._buffers_for(_rows_for(num_rows), size, settings)
         self._step(buffers, _rules(settings))
 
@@ -176,7 +181,7 @@ class DeviceCanvas:
         state.soft.copy_(soft.view_as(state.soft))
         predicted = Predicted(found.argmax, found.drawn, found.entropy)
         settle(state.canvases, predicted, state.pins, state.hole, rules, len(weight), state.step, state.seed)
-        state.step += 1
+        state.step.add_(1)
 
     def _begun(self, layout: Layout, settings: DenoiseSettings, draws: Draws) -> State:
         """The state before the first step; canvases beyond those of `layout` have no hole and are done."""
@@ -223,6 +228,10 @@ def _rules(settings: DenoiseSettings) -> Rules:
 def _is_first(hole: Tensor) -> Tensor:
     """[B * C] bool: position 0 of each canvas."""
     return (torch.arange(hole.shape[1], device=hole.device) == 0).repeat(len(hole))
+
+
+def _fits(num_rows: int, size: int) -> bool:
+    return num_rows <= ROWS[-1] and _rows_for(num_rows) * size <= MOST_POSITIONS
 
 
 def _rows_for(num_rows: int) -> int:

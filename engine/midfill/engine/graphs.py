@@ -14,7 +14,7 @@ class GraphPool:
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, work: Callable[[], object]) -> Callable[[], None]:
         """What starts `work` again, on the same memory: it may neither ask the host nor depend on its values.
 
         Runs `work` some times.

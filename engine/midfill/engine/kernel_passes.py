@@ -4,7 +4,7 @@ A layer is 15 launches where its definition is about 80, and nothing waits for t
 CUDA graph. Which document it reads is in `KernelPasses.past`, in device memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.config import FULL, SLIDING, LayerConfig
 from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.graphs import GraphPool
 from midfill.engine.kv import KVSlot
 from midfill.engine.packed_layers import PackedExperts, PackedLayer, pack, stack_gates
 from midfill.kernels.attention import Past, attend, programs_without_splits, splits_for
@@ -24,6 +25,8 @@ from midfill.kernels.rms_norm import rms_norm
 from midfill.kernels.routing import plan, route
 from midfill.kernels.store import store
 
+MOST_GRAPHED = 8
+"""Tokens of a pass that is a graph, as texts are written; longer ones keep the card busy while the host starts them."""
 TABLE_COLUMNS = 4
 """Three are used; so each row begins at a multiple of 16 bytes, and Triton makes one kernel, not two."""
 
@@ -50,11 +53,21 @@ class OwnKV(NamedTuple):
     """[layers] int64: which layers of the model these are."""
 
 
+class GraphedRead(NamedTuple):
+    """A pass over so many tokens as a graph."""
+
+    ids: Tensor
+    """[1, T] int64, to be written before `run`."""
+    hidden: Tensor
+    """[T, hidden], of the last run."""
+    run: Callable[[], None]
+
+
 class KernelPasses:
     """`passes.Passes` of `model`, whose projections it packs."""
 
-    def __init__(self, model: CausalGemma) -> None:
-        self.model, self.config = model, model.config
+    def __init__(self, model: CausalGemma, graphs: GraphPool | None = None) -> None:
+        self.model, self.config, self.graphs = model, model.config, graphs
         self.weight = model.embed_tokens.weight
         self.past = PastTable(len(self.config.layers), self.weight.device)
         self.layers = [pack(layer, shape) for layer, shape in zip(model.layers, self.config.layers, strict=True)]
@@ -65,14 +78,35 @@ class KernelPasses:
         }
         mixes = isinstance(model, DiffusionGemma)
         self._mix_gates = stack_gates(model.self_conditioning) if mixes else None
+        self._reads: dict[int, GraphedRead] = {}
 
     @torch.inference_mode()
     def read(self, slot: KVSlot, tokens: Sequence[int]) -> Tensor:
         """`passes.read`; the slot has room for `tokens`."""
         self.past.point_at(slot)
-        return self.read_and_store(torch.tensor([list(tokens)], device=self.weight.device))
+        ids = torch.tensor([list(tokens)])
+        if self.graphs is None or len(tokens) > MOST_GRAPHED:
+            return self._read_and_store(ids.to(self.weight.device))
+        if len(tokens) not in self._reads:
+            self._reads[len(tokens)] = self._graphed(self.graphs, len(tokens))
+        graphed = self._reads[len(tokens)]
+        graphed.ids.copy_(ids)
+        graphed.run()
+        return graphed.hidden.clone()
 
-    def read_and_store(self, ids: Tensor) -> Tensor:
+    def warm_up(self, num_tokens: int) -> None:
+        """Makes what `read` needs for so many tokens."""
+        slot = KVSlot(self.config, self.weight.device, self.weight.dtype)
+        slot.reserve(num_tokens)
+        self.read(slot, [0] * num_tokens)
+
+    def _graphed(self, graphs: GraphPool, num_tokens: int) -> "GraphedRead":
+        """A graph for so many tokens. Its first runs write where the replay then does."""
+        ids = torch.zeros(1, num_tokens, dtype=torch.int64, device=self.weight.device)
+        hidden = torch.empty(num_tokens, self.config.hidden_size, dtype=self.weight.dtype, device=self.weight.device)
+        return GraphedRead(ids, hidden, graphs.capture(lambda: hidden.copy_(self._read_and_store(ids))))
+
+    def _read_and_store(self, ids: Tensor) -> Tensor:
         """Hidden states [T, hidden] of ids [1, T] behind the slot that `past` points at, K and V stored behind it."""
         hidden, own = self._causal(ids)
         for kind, kv in own.kinds.items():

@@ -9,7 +9,7 @@ import torch
 
 from midfill.engine.checkpoint import LoadedCheckpoint, load
 from midfill.engine.drafter import Drafter
-from midfill.engine.errors import CheckpointError
+from midfill.engine.errors import CheckpointError, InputError
 from midfill.engine.gemma4_checkpoint import LoadedGemma4, load_drafter, load_gemma4
 from midfill.engine.gemma4_config import TARGETS
 from midfill.engine.infill import KV_BYTES, Infiller
@@ -21,6 +21,7 @@ from midfill.engine.model_pair import ModelPair
 from midfill.engine.settings import settings_for
 from midfill.engine.stored_models import look_at, readable
 from midfill.engine.tokenizer import Tokenizer
+from midfill.kernels.selection import CHOICES, VARIABLE, uses_kernels
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,10 @@ def open_infiller(
     length = checkpoint.config.canvas_length if isinstance(checkpoint, LoadedCheckpoint) else WRITTEN_CANVAS
     settings = settings_for(tokenizer, checkpoint.generation, length)
     drafter = _drafter(path, checkpoint, device, dtype)
+    if _uses_kernels(device):
+        from midfill.engine.warm_up import give_kernels  # here: it needs Triton
+
+        give_kernels(checkpoint.model, settings)
     return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter)
 
 
@@ -103,6 +108,14 @@ def _too_large(path: Path) -> str | None:
 
 def _gb(num_bytes: int) -> str:
     return f"{num_bytes / 1e9:.1f} GB"
+
+
+def _uses_kernels(device: torch.device) -> bool:
+    """`uses_kernels`. Raises `InputError` where the environment asks for neither of its choices."""
+    try:
+        return uses_kernels(device)
+    except ValueError as error:
+        raise InputError(VARIABLE, " or ".join(CHOICES), str(error)) from None
 
 
 def _device() -> torch.device:

@@ -15,11 +15,11 @@ def uses_kernels(device: torch.device) -> bool:
     """Whether passes on `device` run on the kernels: on a card that multiplies bfloat16, where Triton is installed.
 
     `MIDFILL_KERNELS=reference` forces the definitions. `triton` forces the kernels, also on the CPU, where Triton's
-    interpreter must have been chosen (`TRITON_INTERPRET=1`); that is for tests. Raises `ValueError` for other values.
+    interpreter must have been chosen (`TRITON_INTERPRET=1`); that is for tests. Raises `ValueError` with any other value.
     """
     forced = os.environ.get(VARIABLE)
     if forced and forced not in CHOICES:
-        raise ValueError(f"{VARIABLE} is {forced!r}: wanted {' or '.join(CHOICES)}, or nothing")
+        raise ValueError(forced)
     if forced:
         return forced == "triton"
     is_able = device.type == "cuda" and torch.cuda.get_device_capability(device) >= OLDEST
