@@ -104,6 +104,7 @@ def measure(num_tokens: int, weights: list[tuple[Tensor, Tensor]], speed: float)
         everything = list(zip(layers, routes, strict=True))
         return microseconds(lambda: [action(layer, *chosen) for layer, chosen in everything]) / len(layers)
 
+    router = torch.randn(NUM_EXPERTS, HIDDEN, device=layers[0].x.device).bfloat16()
     kernels_us = layer_us(by_kernels)
     # Elsewhere than on Hopper, torch takes one expert after the other.
     is_hopper = torch.cuda.get_device_capability() == (9, 0)
@@ -115,6 +116,7 @@ def measure(num_tokens: int, weights: list[tuple[Tensor, Tensor]], speed: float)
         "tokens": num_tokens,
         "tile_rows": rows,
         "distinct_experts": round(distinct, 1),
+        "router_us": round(layer_us(lambda layer, *_: torch.nn.functional.linear(layer.x, router)), 2),
         "route_us": round(layer_us(lambda layer, *_: routes_of(layer)), 2),
         "plan_us": round(layer_us(lambda _, __, experts: plan(experts, NUM_EXPERTS, rows)), 2),
         "plan_and_run_us": round(kernels_us, 1),

@@ -1,5 +1,6 @@
 """Experts' gated MLPs over tiles of tokens, whoever gets how many, and what the definition says."""
 
+from itertools import chain
 from typing import NamedTuple
 
 import pytest
@@ -110,29 +111,35 @@ def test_one_graph_serves_other_routes(device: torch.device) -> None:
         assert torch.equal(out, passed())
 
 
-def test_they_compile_for_every_card_without_a_spill() -> None:
-    shared = {"pairs_ptr": "*i32", "tile_expert_ptr": "*i32", "num_tiles_ptr": "*i32", "out_ptr": "*bf16"}
-    sizes = {"num_pairs": "i32", "hidden": "i32", "size": "i32"}
-    first = shared | sizes | {"x_ptr": "*bf16", "gate_up_ptr": "*bf16", "top_k": "i32"}
-    second = shared | sizes | {"gated_ptr": "*bf16", "down_ptr": "*bf16", "weights_ptr": "*fp32"}
-    kernels = {"_gate_up_kernel": first, "_down_kernel": second}
-    builds = [
+def builds(dtype: torch.dtype, tile_rows: int, targets: tuple[int, ...]) -> list[Build]:
+    """Both kernels for tiles of `tile_rows` rows."""
+    pointer = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}[dtype]
+    tiling = TILINGS[tile_rows]
+    constants = {"ROWS": tile_rows, "WEIGHT_ROWS": tiling.weight_rows, "DEPTH": tiling.depth_bytes // dtype.itemsize}
+    tiles = dict.fromkeys(("pairs_ptr", "tile_expert_ptr", "num_tiles_ptr"), "*i32")
+    sizes = dict.fromkeys(("num_pairs", "hidden", "size"), "i32")
+    first = dict.fromkeys(("x_ptr", "gate_up_ptr", "out_ptr"), pointer) | {"top_k": "i32"}
+    second = dict.fromkeys(("gated_ptr", "down_ptr", "out_ptr"), pointer) | {"weights_ptr": "*fp32"}
+    return [
         Build(
-            "experts",
-            kernel,
-            signature,
-            {"ROWS": rows, "WEIGHT_ROWS": tiling.weight_rows, "DEPTH": tiling.depth},
-            divisible=tuple(sizes),
-            num_warps=tiling.num_warps,
-            num_stages=tiling.num_stages,
-            # Small tiles have registers to spare.
-            targets=TARGETS if rows >= 64 else (90,),
+            "experts", name, tiles | sizes | own, constants, tuple(sizes), tiling.num_warps, tiling.num_stages, targets
         )
-        for kernel, signature in kernels.items()
-        for rows, tiling in TILINGS.items()
+        for name, own in (("_gate_up_kernel", first), ("_down_kernel", second))
     ]
-    for built in [built for results in compile_all(builds) for built in results]:
+
+
+def test_they_compile_for_every_card_without_a_spill() -> None:
+    # Small tiles have registers to spare.
+    tilings = {16: (90,), 32: (90,), 64: TARGETS, 128: TARGETS}
+    wanted = [build for rows, targets in tilings.items() for build in builds(torch.bfloat16, rows, targets)]
+    for built in chain.from_iterable(compile_all(wanted)):
         assert built.fits
         assert built.spilled_bytes == 0
         assert built.has_mma
         assert built.has_vector_loads
+        assert not built.has_narrow_loads
+
+
+def test_the_largest_tiles_fit_a_small_card_in_float32_too() -> None:
+    first, _ = builds(torch.float32, 128, (89,))
+    assert compile_all([first])[0][0].fits

@@ -2,12 +2,11 @@
 
 Every chosen expert's weights are read from memory once: 11.9 MB in bfloat16 for 2,816 x 704, 1.33 GB a layer for the
 112 experts that 32 tokens choose, 0.31 ms at 4.3 TB/s; rows, gated values and results are below 1 % of that up to 64
-tokens, 4 % at 1,024. So tiles are few rows high and programs keep loads in flight: a step of the loop is 128 rows of
-weights by 64 numbers, 16 KiB, three or four steps are on their way in each program, two or three programs run on a
-multiprocessor. Programs of one tile follow each other and tiles of one expert do, so that what a second tile of an
-expert reads is in cache. Weights are the left factor: Hopper's matrix instruction takes no
-fewer than 64 rows on the left, but any multiple of 8 on the right, and its left factor may come from registers, where
-weights stored in fewer bits are decoded.
+tokens, 7 % at 1,024. So tiles are few rows high and programs keep loads in flight: a step of the loop is 128 rows of
+weights by 64 numbers, 16 KiB; the next two or three are on their way, in each of two or three programs on one
+multiprocessor. Programs of one tile follow each other and tiles of one expert do, so that what an expert's second tile
+reads is in cache. Weights are the left factor: Hopper's matrix instruction takes no fewer than 64 rows on the left, but
+any multiple of 8 on the right, and its left factor may come from registers, where weights of fewer bits are decoded.
 Source: grouped products over padded tiles as in MegaBlocks, https://arxiv.org/abs/2211.15841.
 """
 
@@ -30,18 +29,18 @@ class Tiling(NamedTuple):
 
     weight_rows: int
     """Of one step; in the first product half of them are gates, and as many the ups beside these."""
-    depth: int
-    """Numbers of each row in a step. 64 divides both 2,816 and 704, and is a line of cache in bfloat16."""
+    depth_bytes: int
+    """Of each row in a step: a line of cache, in bfloat16 64 numbers, which divide both 2,816 and 704."""
     num_warps: int
     num_stages: int
     """Steps in shared memory at most: 72 to 96 KiB, for compute capabilities 8.9 and 12.0 have 99 KiB."""
 
 
 TILINGS = {
-    16: Tiling(128, 64, 4, 4),
-    32: Tiling(128, 64, 4, 4),
-    64: Tiling(128, 64, 4, 4),
-    128: Tiling(128, 64, 8, 3),
+    16: Tiling(128, 128, 4, 4),
+    32: Tiling(128, 128, 4, 4),
+    64: Tiling(128, 128, 4, 4),
+    128: Tiling(128, 128, 8, 3),
 }
 """Rows of a tile -> its program. 128 is for prefill: with half of it, weights would come from cache twice as often."""
 
@@ -179,7 +178,7 @@ def run_experts(x: Tensor, weights: Tensor, plan: Plan, gate_up: Tensor, down: T
     gated = torch.empty(num_tiles * rows, size, dtype=x.dtype, device=x.device)
     out = torch.empty(*weights.shape, hidden, dtype=x.dtype, device=x.device)
     num_pairs, top_k = weights.numel(), weights.shape[1]
-    sizes = rows, tiling.weight_rows, tiling.depth
+    sizes = rows, tiling.weight_rows, tiling.depth_bytes // x.element_size()
     options = {"num_warps": tiling.num_warps, "num_stages": tiling.num_stages}
     grid = -(-size // (tiling.weight_rows // 2)), num_tiles
     launch(_gate_up_kernel, grid, x, gate_up, *plan, gated, num_pairs, top_k, hidden, size, *sizes, **options)

@@ -17,7 +17,8 @@ from midfill.kernels.launch import block_of, launch
 from midfill.kernels.precision import widened
 
 CHUNK = 1024
-"""Pairs that a program of `plan` takes at once: 8 a thread; 128 tokens with 8 experts each are one chunk."""
+"""Pairs that a program of `plan` takes at once: 8 a thread; 128 tokens with 8 experts each are one chunk. Not fewer for
+fewer pairs, so that all sizes are one kernel and no two threads count the same pair."""
 
 
 class Plan(NamedTuple):
@@ -171,6 +172,5 @@ def plan(experts: Tensor, num_experts: int, tile_rows: int) -> Plan:
     out = [
         torch.empty(size, dtype=torch.int32, device=experts.device) for size in (num_tiles * tile_rows, num_tiles, 1)
     ]
-    sizes = num_pairs, block_of(num_experts), tile_rows, min(CHUNK, block_of(num_pairs))
-    launch(_plan_kernel, [num_experts], experts, *out, *sizes)
+    launch(_plan_kernel, [num_experts], experts, *out, num_pairs, block_of(num_experts), tile_rows, CHUNK)
     return Plan(out[0].view(num_tiles, tile_rows), *out[1:])
