@@ -60,11 +60,10 @@ def noise_reference(seed: Tensor, step: Tensor, shape: tuple[int, int], vocab: i
 
 
 @triton.jit
-def philox(seed, place, row, step, stream):
+def philox(seed, place, row, step, stream: tl.constexpr):
     """`philox_reference`: four words, of numbers that fit in 32 bits; `seed` of 64."""
-    return tl.philox(
-        seed, place.to(tl.uint32), row.to(tl.uint32), step.to(tl.uint32), tl.to_tensor(stream).to(tl.uint32)
-    )
+    last = tl.full((), stream, tl.uint32)
+    return tl.philox(seed, place.to(tl.uint32), row.to(tl.uint32), step.to(tl.uint32), last)
 
 
 @triton.jit
@@ -85,4 +84,4 @@ def exponential(word):
 @triton.jit
 def below(word, size):
     """`below_reference`, in int64; `size` fits in 32 bits."""
-    return tl.umulhi(word, tl.to_tensor(size).to(tl.uint32)).to(tl.int64)
+    return tl.umulhi(word, tl.full((), size, tl.uint32)).to(tl.int64)
