@@ -1,0 +1,87 @@
+"""`midfill.engine.cpu_layers` against `gemma4.DecoderLayer`."""
+
+import copy
+
+import msgspec
+import pytest
+import torch
+from tests.engine.small_model import WINDOW, small_model
+from torch import Tensor, nn
+
+from midfill.engine.cpu_layers import CPULayer, can_lay_out, lay_out
+from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.gemma4 import DecoderLayer
+from midfill.engine.prefix_cache import PrefixCache
+
+FEW_EXPERTS = msgspec.structs.replace(small_model().config, num_experts=4)
+
+
+def model_with_all_shown(dtype: torch.dtype) -> DiffusionGemma:
+    """No two norms or scalars alike, so that one left out is seen."""
+    generator = torch.Generator().manual_seed(0)
+    model = DiffusionGemma(FEW_EXPERTS).eval().requires_grad_(False)
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if parameter.dim() > 1:
+            parameter.copy_(noise * parameter.shape[-1] ** -0.5)
+        else:
+            parameter.copy_((0.3 if "post_" in name else 1.0) * (1 + 0.2 * noise))
+    for buffer in model.buffers():
+        buffer.copy_(0.8 + 0.3 * torch.rand(1, generator=generator))
+    return model.to(dtype)
+
+
+def laid_out(model: DiffusionGemma) -> DiffusionGemma:
+    twin = copy.deepcopy(model)
+    lay_out(twin)
+    assert all(isinstance(layer, CPULayer) for layer in twin.layers)
+    return twin
+
+
+def outputs(model: DiffusionGemma, num_canvases: int) -> list[Tensor]:
+    """Hidden states of a prompt that crosses the window, and of canvases behind it."""
+    cache = PrefixCache(model, 1 << 30)
+    slot = cache._new_slot()
+    cache.encode(slot, [(11 * index) % 64 for index in range(WINDOW - 3)])
+    cache.encode(slot, [(5 * index) % 64 for index in range(7)])
+    canvas = torch.arange(num_canvases * 9).view(num_canvases, 9) % 64
+    positions = torch.arange(len(slot.tokens), len(slot.tokens) + 9)
+    assert slot.last_hidden is not None
+    return [
+        slot.last_hidden,
+        model.denoise(canvas, positions, None, slot.attend_canvas),
+        model.encode(canvas, positions, slot.attend_causal),
+    ]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("num_canvases", [1, 3, 8])
+def test_layers_compute_the_same(num_canvases: int):
+    model = model_with_all_shown(torch.float32)
+    for found, expected in zip(outputs(laid_out(model), num_canvases), outputs(model, num_canvases), strict=True):
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)  # sums in another order, five layers deep
+
+
+@torch.inference_mode()
+def test_in_bfloat16_they_are_no_further_from_the_truth_than_the_definition():
+    model = model_with_all_shown(torch.bfloat16)
+    truth = outputs(copy.deepcopy(model).float(), 3)
+    for found, defined, true in zip(outputs(laid_out(model), 3), outputs(model, 3), truth, strict=True):
+        assert found.dtype == torch.bfloat16
+        error, usual = ((each - true).square().mean().sqrt() for each in (found, defined))
+        assert error < 1.2 * usual
+
+
+def test_models_of_another_kind_stay_as_they_are():
+    model = small_model()
+    assert model.config.num_experts > 2 * model.config.top_k_experts
+    lay_out(model)
+    assert all(isinstance(layer, DecoderLayer) for layer in model.layers)
+    for change in ({"num_kv_shared_layers": 1}, {"hidden_size_per_layer_input": 8}, {"num_experts": 0}):
+        assert not can_lay_out(msgspec.structs.replace(FEW_EXPERTS, **change))
+
+
+def test_weights_are_not_held_twice():
+    model = laid_out(model_with_all_shown(torch.float32))
+    assert not [name for name, _ in model.named_parameters() if name.startswith("layers.")]
+    assert not [module for layer in model.layers for module in layer.modules() if isinstance(module, nn.Linear)]
