@@ -7,6 +7,7 @@ from tests.kernels.tempered import tempered
 from tests.kernels.tolerance import assert_close, poisoned_memory
 from torch import Tensor
 
+from midfill.kernels import row_statistics as module
 from midfill.kernels.row_statistics import (
     GROUP,
     LANES,
@@ -87,11 +88,21 @@ def test_the_lowest_of_equal_tokens_is_the_best(columns: tuple[int, int], device
     assert row_statistics(logits, tempering, seed).argmax.item() == columns[0]
 
 
-def test_draws_do_not_depend_on_the_rows_beside(device: torch.device) -> None:
-    logits, tempering, seed = tempered(device, 2, TURN + 1)
-    alone = row_statistics(logits[:1], tempering._replace(is_first=tempering.is_first[:1]), seed)
-    assert torch.equal(alone.drawn, row_statistics(logits, tempering, seed).drawn[:1])
-    assert splits_for(1, 262_144) != splits_for(256, 262_144)
+@pytest.mark.parametrize("programs", [1, 3, 1024])
+def test_it_is_the_same_however_rows_are_split(
+    programs: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROGRAMS", programs)
+    logits, tempering, seed = tempered(device, 2, 2 * TURN + 5)
+    assert splits_for(2, logits.shape[1]) == {1: (1, 6), 3: (2, 2), 1024: (3, 1)}[programs]
+    assert_same(row_statistics(logits, tempering, seed), logits, tempering, seed)
+
+
+@pytest.mark.parametrize(("rows", "programs"), [(1, 16), (64, 1024), (100, 1600), (256, 1024), (2048, 2048)])
+def test_the_real_vocabulary_gives_programs_enough(rows: int, programs: int) -> None:
+    splits, turns_per_split = splits_for(rows, 262_144)
+    assert rows * splits == programs
+    assert (splits - 1) * turns_per_split * TURN < 262_144 <= splits * turns_per_split * TURN
 
 
 def test_banned_tokens_are_never_drawn_nor_best(device: torch.device) -> None:
@@ -136,6 +147,7 @@ def test_it_is_the_definition_at_the_real_size(rows: int, device: torch.device) 
         wanted = row_statistics_reference(logits[row : row + 1].double(), alone, seed)
         assert out.argmax[row] == wanted.argmax[0]
         assert (out.entropy[row] - wanted.entropy[0]).abs() < ENTROPY_ERROR
+        assert_close(out.log_normaliser[row : row + 1], wanted.log_normaliser, torch.float32)
         if row == 0:  # the definition draws for row 0
             assert out.drawn[row] == wanted.drawn[0]
 

@@ -85,5 +85,5 @@ def soft_embedding(probabilities: Tensor, embedding: Tensor, scale: float) -> Te
 
     The scale goes into the product, before its sums are rounded, and costs no pass of its own.
     """
-    nothing = probabilities.new_zeros(1)
+    nothing = probabilities.new_empty(1)  # with beta 0 it is not looked at
     return torch.addmm(nothing, probabilities, embedding, beta=0, alpha=scale)
