@@ -24,11 +24,11 @@ SPARE = 9
 """Tokens that a slot has room for behind its past; they hold NaN."""
 
 # A window of 40 is shorter than some pasts and than 65 tokens. Rows, tokens and pasts stand around the sizes of tiles
-# (16 rows and keys in float32) and of the least split (128 keys); tiles hold rows of one of B, or of several.
+# (16 rows and keys in float32) and of the least split (64 keys); tiles hold rows of one of B, or of several.
 BATCHES = [  # B, H, KV heads, T, past
     (1, 1, 1, 1, 0),
     (1, 4, 2, 8, 1),
-    (3, 2, 1, 3, 127),
+    (3, 2, 1, 3, 63),
     (5, 2, 2, 3, 129),
     (1, 8, 1, 8, 31),
     (1, 1, 1, 65, 33),
@@ -115,7 +115,7 @@ def test_splits_give_each_multiprocessor_one_program() -> None:
 
 
 def test_a_short_past_is_cut_less_and_many_programs_not_at_all() -> None:
-    assert splits_for(8, 1023) == 8
+    assert splits_for(8, 320) == 6
     assert splits_for(8, 0) == splits_for(500, 65_536) == 1
 
 

@@ -1,15 +1,15 @@
 """Attention of new tokens to one document's cached keys and to each other: canvases, prefill, drafts to verify.
 
-Each program holds a tile of query rows and walks some keys with the softmax's running maximum and sum; a second kernel
-joins the parts. The rows of a tile are the heads that share K and V, times the tokens, so that K and V are read once
-a KV head and tile. The cached prefix is the same for all B rows: programs that walk it fold B into their rows as well,
-and it is cut into splits so that every multiprocessor has work; the new tokens' own keys are one part more, for each
-of B. Where the prefix lies and how long it is are read from device memory: one CUDA graph serves every document.
+A program holds a tile of query rows and walks some keys, with the softmax's running maximum and sum; a second kernel
+joins the parts of a row. The rows of a tile are the heads that share K and V, times the tokens, times B: the cached
+prefix is the same for all B. The keys are cut into splits so that every multiprocessor has work; where one tile holds
+rows of several of B, the new tokens' own keys are one part more. Where the prefix lies and how long it is are read from
+device memory: one CUDA graph serves every document.
 
-Bytes moved: K and V of the visible prefix once for each tile of rows (once in all where a tile holds them, else from
-the L2 cache, as programs of one split run side by side), Q and the result once, and for each part that has keys
-float32 [B, H, T, D], written and read; 1,023 keys of a sliding layer of 26B-A4B are 8.4 MB, each part of a canvas of
-64 is 1 MB. Source: FlashAttention 2, https://arxiv.org/abs/2307.08691, and Flash-Decoding's splits.
+Bytes moved: K and V once for each tile of rows, from the L2 cache but for the first, as programs of one split run side
+by side; Q and the result once; for each part that has keys, float32 [B, H, T, D] is written and read. In a sliding
+layer of 26B-A4B, 1,023 past keys are 8.4 MB, and six parts of a canvas of 64 are 6.3 MB, which stay in the L2 cache.
+Source: FlashAttention-2, https://arxiv.org/abs/2307.08691, and Flash-Decoding's splits.
 """
 
 from typing import NamedTuple
@@ -142,7 +142,8 @@ def _partial_kernel(
     LEAST_KEYS: tl.constexpr,
 ):
     # The rows of one KV head are [B, GROUPS, T]. First come the programs of the splits, tiles of rows fastest, so that
-    # those that read the same keys run together; then, unless JOINED, those of the new tokens' own keys, for each of B.
+    # those that read the same keys run together. JOINED: these see all keys, each tile having rows of one of B only.
+    # Else they see the past, and after them come programs for the new tokens' own keys, for each of B.
     program = tl.program_id(0)
     rows_each = GROUPS * tokens
     split_tiles = tl.cdiv(batch * rows_each, BLOCK_ROWS)
@@ -171,8 +172,9 @@ def _partial_kernel(
         start = tl.where(is_split, start, tl.maximum(start, length))
         stop = tl.where(is_split, tl.minimum(stop, length), stop)
     each = tl.maximum(tl.cdiv(stop - start, tl.where(is_split, splits, 1)), LEAST_KEYS)
-    start += tl.where(is_split, split, 0) * tl.cdiv(each, BLOCK_KEYS) * BLOCK_KEYS
-    stop = tl.minimum(stop, start + tl.cdiv(each, BLOCK_KEYS) * BLOCK_KEYS)
+    each = tl.cdiv(each, BLOCK_KEYS) * BLOCK_KEYS
+    start += tl.where(is_split, split, 0) * each
+    stop = tl.minimum(stop, start + each)
 
     dims = tl.arange(0, D)
     # In q, rows of D are [B, KV heads, GROUPS, T]. Their numbers fit 32 bits, in which they leave registers free.
@@ -187,7 +189,7 @@ def _partial_kernel(
     head_offset = tl.load(addresses_ptr + 2) * head
     keys_ptr = tl.load(addresses_ptr).to(q_ptr.dtype) + head_offset
     values_ptr = tl.load(addresses_ptr + 1).to(q_ptr.dtype) + head_offset
-    past_stop = tl.minimum(stop, length)
+    middle = tl.minimum(tl.maximum(length, start), stop)
     maxima, sums, mixed = _walk(
         q,
         maxima,
@@ -196,7 +198,7 @@ def _partial_kernel(
         keys_ptr,
         values_ptr,
         start,
-        past_stop,
+        middle,
         positions,
         window,
         D,
@@ -205,21 +207,9 @@ def _partial_kernel(
         BLOCK_KEYS,
     )
     own_offset = ((own_b * kv_heads + head).to(tl.int64) * tokens - length) * D
+    keys_ptr, values_ptr = k_ptr + own_offset, v_ptr + own_offset
     maxima, sums, mixed = _walk(
-        q,
-        maxima,
-        sums,
-        mixed,
-        k_ptr + own_offset,
-        v_ptr + own_offset,
-        tl.maximum(start, length),
-        stop,
-        positions,
-        window,
-        D,
-        CAUSAL,
-        HAS_WINDOW,
-        BLOCK_KEYS,
+        q, maxima, sums, mixed, keys_ptr, values_ptr, middle, stop, positions, window, D, CAUSAL, HAS_WINDOW, BLOCK_KEYS
     )
 
     partial_rows = (split * batch * kv_heads * rows_each + q_rows).to(tl.int64)
@@ -268,7 +258,8 @@ def splits_for(num_programs: int, capacity: int) -> int:
 
     One program for each multiprocessor: tiles of 64 rows fill it, and a second round would cost as much as the first.
     """
-    return max(1, min(MULTIPROCESSORS // num_programs, -(-capacity // LEAST_KEYS)))
+    # The new tokens' own keys are walked, too.
+    return max(1, min(MULTIPROCESSORS // num_programs, -(-capacity // LEAST_KEYS) + 1))
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, past: Past, window: int | None, causal: bool, splits: int) -> Tensor:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 MULTIPROCESSORS = 132
 """Of an H100 or H200."""
-LEAST_KEYS = 128
-"""Past keys that a program walks at least: a split costs a write and a read of its rows in float32."""
+LEAST_KEYS = 64
+"""Keys that a program walks at least, where there are so many: they weigh as much as the part that it writes."""
 LARGE_SHARED = 200 << 10
 """Bytes of shared memory for a program, which Hopper has and consumer cards, with 99 KB, have not."""
 
