@@ -2,20 +2,22 @@
 
 The shape is 26B-A4B's; tokens go to experts drawn evenly. Each time is per layer, of a replayed CUDA graph of several
 layers, whose weights are more than any cache holds. `floor_us` is the weights of the experts that were drawn at the
-bandwidth of a copy, measured first. Nothing is measured where no card is.
+bandwidth of a copy, measured first. `--tilings` tries other tile and program sizes instead, a line each. Nothing is
+measured where no card is.
 """
 
+import argparse
 import json
 import logging
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 import triton
 from torch import Tensor
 
-from midfill.kernels.experts import run_experts, tile_rows_for
+from midfill.kernels.experts import TILINGS, Tiling, run_experts, tile_rows_for
 from midfill.kernels.gelu import gelu_mul
 from midfill.kernels.routing import plan, route
 
@@ -25,6 +27,25 @@ NUM_LAYERS = 3
 """4.6 GB."""
 REPEATS = 20
 COPIED_BYTES = 1 << 30
+
+CANDIDATES = {
+    1: {16: ((128, 128, 4, 4), (128, 128, 4, 5), (128, 256, 4, 3), (64, 256, 4, 4), (64, 128, 4, 6))},
+    64: {
+        16: ((128, 128, 4, 4), (128, 128, 4, 3), (128, 256, 4, 2), (64, 256, 4, 4), (256, 128, 8, 3)),
+        32: ((128, 128, 4, 3),),
+    },
+    256: {
+        16: ((128, 128, 4, 4),),
+        32: ((128, 128, 4, 3), (128, 128, 4, 4), (128, 256, 4, 2), (256, 128, 8, 3)),
+        64: ((128, 128, 4, 3),),
+    },
+    1024: {
+        32: ((128, 128, 4, 3),),
+        64: ((128, 128, 4, 3), (128, 128, 4, 4), (128, 128, 8, 4), (256, 128, 8, 3)),
+        128: ((128, 128, 8, 3), (128, 128, 8, 4), (256, 128, 8, 3)),
+    },
+}
+"""Tokens -> rows of a tile -> programs to try; some want more shared memory than small cards have."""
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +94,9 @@ def routes_of(layer: Layer) -> tuple[Tensor, Tensor]:
     return route(layer.logits, torch.ones(NUM_EXPERTS, device=layer.logits.device), TOP_K)
 
 
-def by_kernels(layer: Layer, weights: Tensor, experts: Tensor) -> Tensor:
+def by_kernels(layer: Layer, weights: Tensor, experts: Tensor, tile_rows: int) -> Tensor:
     """[N, k, hidden]."""
-    tiles = plan(experts, NUM_EXPERTS, tile_rows_for(experts.numel(), NUM_EXPERTS))
+    tiles = plan(experts, NUM_EXPERTS, tile_rows)
     return run_experts(layer.x, weights, tiles, layer.gate_up, layer.down)
 
 
@@ -93,19 +114,30 @@ def by_torch(layer: Layer, weights: Tensor, experts: Tensor) -> Tensor:
     return out.view(*experts.shape, HIDDEN)
 
 
+class Case:
+    """Several layers' tokens and routes, and what of them takes how long."""
+
+    def __init__(self, num_tokens: int, weights: list[tuple[Tensor, Tensor]]) -> None:
+        self.layers = layers_of(num_tokens, weights)
+        self.routes = [routes_of(layer) for layer in self.layers]
+        self.distinct = sum(len(experts.unique()) for _, experts in self.routes) / len(self.routes)
+
+    def layer_us(self, action: Callable[[Layer, Tensor, Tensor], object]) -> float:
+        everything = list(zip(self.layers, self.routes, strict=True))
+        return microseconds(lambda: [action(layer, *routes) for layer, routes in everything]) / len(everything)
+
+    def kernels_us(self, tile_rows: int) -> float:
+        return self.layer_us(lambda layer, weights, experts: by_kernels(layer, weights, experts, tile_rows))
+
+    def floor_us(self, speed: float) -> float:
+        return self.distinct * 3 * HIDDEN * SIZE * self.layers[0].down.element_size() / speed
+
+
 def measure(num_tokens: int, weights: list[tuple[Tensor, Tensor]], speed: float) -> dict[str, Any]:
-    layers = layers_of(num_tokens, weights)
-    routes = [routes_of(layer) for layer in layers]
+    case = Case(num_tokens, weights)
     rows = tile_rows_for(num_tokens * TOP_K, NUM_EXPERTS)
-    distinct = sum(len(experts.unique()) for _, experts in routes) / len(routes)
-    floor_us = distinct * 3 * HIDDEN * SIZE * layers[0].down.element_size() / speed
-
-    def layer_us(action: Callable[[Layer, Tensor, Tensor], object]) -> float:
-        everything = list(zip(layers, routes, strict=True))
-        return microseconds(lambda: [action(layer, *chosen) for layer, chosen in everything]) / len(layers)
-
-    router = torch.randn(NUM_EXPERTS, HIDDEN, device=layers[0].x.device).bfloat16()
-    kernels_us = layer_us(by_kernels)
+    router = torch.randn(NUM_EXPERTS, HIDDEN, device="cuda").bfloat16()
+    kernels_us, floor_us = case.kernels_us(rows), case.floor_us(speed)
     # Elsewhere than on Hopper, torch takes one expert after the other.
     is_hopper = torch.cuda.get_device_capability() == (9, 0)
     return {
@@ -115,19 +147,38 @@ def measure(num_tokens: int, weights: list[tuple[Tensor, Tensor]], speed: float)
         "triton": triton.__version__,
         "tokens": num_tokens,
         "tile_rows": rows,
-        "distinct_experts": round(distinct, 1),
-        "router_us": round(layer_us(lambda layer, *_: torch.nn.functional.linear(layer.x, router)), 2),
-        "route_us": round(layer_us(lambda layer, *_: routes_of(layer)), 2),
-        "plan_us": round(layer_us(lambda _, __, experts: plan(experts, NUM_EXPERTS, rows)), 2),
+        "distinct_experts": round(case.distinct, 1),
+        "router_us": round(case.layer_us(lambda layer, *_: torch.nn.functional.linear(layer.x, router)), 2),
+        "route_us": round(case.layer_us(lambda layer, *_: routes_of(layer)), 2),
+        "plan_us": round(case.layer_us(lambda _, __, experts: plan(experts, NUM_EXPERTS, rows)), 2),
         "plan_and_run_us": round(kernels_us, 1),
-        "grouped_mm_us": round(layer_us(by_torch), 1) if is_hopper else None,
+        "grouped_mm_us": round(case.layer_us(by_torch), 1) if is_hopper else None,
         "floor_us": round(floor_us, 1),
         "copy_gb_s": round(speed / 1e3, 1),
         "share_of_copy": round(floor_us / kernels_us, 3),
     }
 
 
+def try_tilings(num_tokens: int, weights: list[tuple[Tensor, Tensor]], speed: float) -> Iterator[dict[str, Any]]:
+    """A result a candidate; the share is nothing where it does not fit the card."""
+    case = Case(num_tokens, weights)
+    for rows, candidates in CANDIDATES[num_tokens].items():
+        usual = TILINGS[rows]
+        for candidate in candidates:
+            TILINGS[rows] = Tiling(*candidate)
+            try:
+                share = round(case.floor_us(speed) / case.kernels_us(rows), 3)
+            except triton.OutOfResources:
+                share = None
+            finally:
+                TILINGS[rows] = usual
+            yield {"tokens": num_tokens, "tile_rows": rows, "tiling": candidate, "share_of_copy": share}
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tilings", action="store_true", help="try other sizes of tiles and programs")
+    arguments = parser.parse_args()
     if not torch.cuda.is_available():
         log.warning("no card: nothing measured")
         return
@@ -138,8 +189,12 @@ def main() -> None:
         (torch.randn(shapes[0], device="cuda", dtype=torch.bfloat16), torch.randn(shapes[1], device="cuda").bfloat16())
         for _ in range(NUM_LAYERS)
     ]
-    for num_tokens in TOKENS:
-        print(json.dumps(measure(num_tokens, weights, speed)), flush=True)
+    if arguments.tilings:
+        results = (result for num_tokens in CANDIDATES for result in try_tilings(num_tokens, weights, speed))
+    else:
+        results = (measure(num_tokens, weights, speed) for num_tokens in TOKENS)
+    for result in results:
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 Every chosen expert's weights are read from memory once: 11.9 MB in bfloat16 for 2,816 x 704, 1.33 GB a layer for the
 112 experts that 32 tokens choose, 0.31 ms at 4.3 TB/s; rows, gated values and results are below 1 % of that up to 64
 tokens, 7 % at 1,024. So tiles are few rows high and programs keep loads in flight: a step of the loop is 128 rows of
-weights by 64 numbers, 16 KiB; the next two or three are on their way, in each of two or three programs on one
-multiprocessor. Programs of one tile follow each other and tiles of one expert do, so that what an expert's second tile
-reads is in cache. Weights are the left factor: Hopper's matrix instruction takes no fewer than 64 rows on the left, but
-any multiple of 8 on the right, and its left factor may come from registers, where weights of fewer bits are decoded.
+weights by 64 numbers, 16 KiB; the next two or three are on their way, in each of three programs on a multiprocessor.
+Programs of one tile follow each other and tiles of one expert do, so that what an expert's second tile reads is in
+cache. Weights are the left factor: Hopper's matrix instruction takes no fewer than 64 rows there, but any multiple of 8
+on the right, and its left factor may come from registers, where weights of fewer bits are decoded.
 Source: grouped products over padded tiles as in MegaBlocks, https://arxiv.org/abs/2211.15841.
 """
 
@@ -33,13 +33,14 @@ class Tiling(NamedTuple):
     """Of each row in a step: a line of cache, in bfloat16 64 numbers, which divide both 2,816 and 704."""
     num_warps: int
     num_stages: int
-    """Steps in shared memory at most: 72 to 96 KiB, for compute capabilities 8.9 and 12.0 have 99 KiB."""
+    """Steps in shared memory: on Hopper 60 to 72 KiB, so that three programs share a multiprocessor, and 96 KiB for the
+    largest tiles; compute capabilities 8.9 and 12.0, which have 99 KiB, keep one step fewer."""
 
 
 TILINGS = {
     16: Tiling(128, 128, 4, 4),
-    32: Tiling(128, 128, 4, 4),
-    64: Tiling(128, 128, 4, 4),
+    32: Tiling(128, 128, 4, 3),
+    64: Tiling(128, 128, 4, 3),
     128: Tiling(128, 128, 8, 3),
 }
 """Rows of a tile -> its program. 128 is for prefill: with half of it, weights would come from cache twice as often."""
