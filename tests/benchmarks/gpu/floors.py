@@ -1,0 +1,81 @@
+"""The least that a pass must move and multiply: each weight that it uses read once, what it cannot keep moved once.
+
+The formulas are those of the roofline in the project's notes: experts by how many distinct ones the tokens chose, of
+the cached prompt what each layer sees, twenty rows of hidden size a token and layer for what lies between kernels.
+"""
+
+from typing import NamedTuple
+
+from midfill.engine.config import LayerConfig, ModelConfig
+
+WEIGHT_BYTES = 2
+"""bfloat16, as are K, V and all that lies between kernels."""
+ROWS_BETWEEN = 20
+
+
+class Cost(NamedTuple):
+    """Of one pass."""
+
+    num_bytes: float
+    flops: float
+
+    def plus(self, num_bytes: float, flops: float) -> "Cost":
+        return Cost(self.num_bytes + num_bytes, self.flops + flops)
+
+    def times(self, count: int) -> "Cost":
+        return Cost(count * self.num_bytes, count * self.flops)
+
+
+def read_cost(config: ModelConfig, tokens: int, context: int, distinct: float, with_logits: bool) -> Cost:
+    """Causal: so many tokens behind a prompt of `context`. `distinct` experts a layer were chosen, on average."""
+    keys = {layer: _causal_keys(config, layer, tokens, context) for layer in config.layers}
+    cost = _layers_cost(config, tokens, context, distinct, keys)
+    if not with_logits:
+        return cost
+    embedding = config.vocab_size * config.hidden_size
+    # Logits written, and read where the likeliest is looked for.
+    return cost.plus(WEIGHT_BYTES * (embedding + 2 * tokens * config.vocab_size), 2 * tokens * embedding)
+
+
+def step_cost(config: ModelConfig, canvas: int, canvases: int, context: int, distinct: float) -> Cost:
+    """A denoise step, self-conditioned, of canvases that share a prompt."""
+    tokens = canvas * canvases
+    keys = {layer: tokens * (_seen(config, layer, context) + canvas) for layer in config.layers}
+    cost = _layers_cost(config, tokens, context, distinct, keys)
+    embedding = config.vocab_size * config.hidden_size
+    mixing = 3 * config.hidden_size * config.intermediate_size
+    # The embedding is read for the logits and for the soft embedding; logits and probabilities each written and read.
+    moved = 2 * embedding + mixing + 4 * tokens * config.vocab_size
+    return cost.plus(WEIGHT_BYTES * moved, 2 * tokens * (2 * embedding + mixing))
+
+
+def _layers_cost(config: ModelConfig, tokens: int, context: int, distinct: float, keys: dict[LayerConfig, int]) -> Cost:
+    """Of all layers; `keys` are how many keys all tokens see together."""
+    expert = 3 * config.hidden_size * config.moe_intermediate_size
+    router = config.hidden_size * config.num_experts
+    dense = 3 * config.hidden_size * config.intermediate_size
+    total = Cost(0.0, 0.0)
+    for layer in config.layers:
+        always = _attention_weights(config, layer) + dense + router
+        cached = 2 * layer.num_kv_heads * layer.head_dim * _seen(config, layer, context)
+        between = ROWS_BETWEEN * tokens * config.hidden_size
+        used = always + config.top_k_experts * expert
+        flops = 2 * tokens * used + 4 * layer.num_heads * layer.head_dim * keys[layer]
+        total = total.plus(WEIGHT_BYTES * (always + distinct * expert + cached + between), flops)
+    return total
+
+
+def _attention_weights(config: ModelConfig, layer: LayerConfig) -> int:
+    kinds_of_kv = 2 if layer.is_sliding else 1  # full layers take V from K
+    heads = 2 * layer.num_heads + kinds_of_kv * layer.num_kv_heads
+    return config.hidden_size * layer.head_dim * heads
+
+
+def _seen(config: ModelConfig, layer: LayerConfig, context: int) -> int:
+    """Cached tokens that a canvas sees."""
+    return min(context, config.sliding_window - 1) if layer.is_sliding else context
+
+
+def _causal_keys(config: ModelConfig, layer: LayerConfig, tokens: int, context: int) -> int:
+    most = config.sliding_window if layer.is_sliding else context + tokens
+    return sum(min(context + token + 1, most) for token in range(tokens))
