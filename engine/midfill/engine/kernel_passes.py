@@ -15,14 +15,12 @@ from midfill.engine.config import FULL, SLIDING, LayerConfig
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.graphs import GraphPool
 from midfill.engine.kv import KVSlot
-from midfill.engine.packed_layers import PackedExperts, PackedLayer, pack, stack_gates
+from midfill.engine.packed_layers import pack, stack_gates
+from midfill.engine.packed_pass import product, run_packed
 from midfill.kernels.attention import Past, attend, programs_without_splits, splits_for
-from midfill.kernels.experts import run_experts, tile_rows_for
 from midfill.kernels.gelu import gelu_mul
 from midfill.kernels.qkv import qkv_norm_rope
-from midfill.kernels.residual import Residual, attention_residual, feed_forward_residual
 from midfill.kernels.rms_norm import rms_norm
-from midfill.kernels.routing import plan, route
 from midfill.kernels.store import store
 
 MOST_GRAPHED = 8
@@ -51,6 +49,13 @@ class OwnKV(NamedTuple):
     kinds: dict[str, Tensor]
     rows: dict[str, Tensor]
     """[layers] int64: which layers of the model these are."""
+    places: list[tuple[str, int]]
+    """Of each layer of the model: its kind, and which of that it is."""
+
+    def of_layer(self, index: int) -> tuple[Tensor, Tensor]:
+        """K and V of layer `index`, [B, KV heads, T, D] each."""
+        kind, place = self.places[index]
+        return self.kinds[kind][place, 0], self.kinds[kind][place, 1]
 
 
 class GraphedRead(NamedTuple):
@@ -76,6 +81,8 @@ class KernelPasses:
             for kind in (SLIDING, FULL)
             if (of_kind := [index for index, layer in enumerate(self.config.layers) if layer.kind == kind])
         }
+        kinds = [layer.kind for layer in self.config.layers]
+        self._places = [(kind, kinds[:index].count(kind)) for index, kind in enumerate(kinds)]
         mixes = isinstance(model, DiffusionGemma)
         self._mix_gates = stack_gates(model.self_conditioning) if mixes else None
         self._reads: dict[int, GraphedRead] = {}
@@ -145,43 +152,22 @@ class KernelPasses:
         embedded = self._embedded(canvas)
         if soft is not None:
             normed = rms_norm(soft.flatten(0, 1), mlp.pre_norm.weight, eps)
-            embedded = embedded + _product(gelu_mul(_product(normed, self._mix_gates)), mlp.down_proj.weight)
+            embedded = embedded + product(gelu_mul(product(normed, self._mix_gates)), mlp.down_proj.weight)
         return rms_norm(embedded, None, eps)
 
     def _run(self, x: Tensor, shape: torch.Size, scalars: Sequence[Tensor], causal: bool) -> tuple[Tensor, OwnKV]:
         """All layers and the final norm: x [B * T, hidden] -> [B, T, hidden], and K and V of these tokens."""
         own, eps = self._own_kv(shape, x.dtype), self.config.rms_norm_eps
-        taken = dict.fromkeys(own.kinds, 0)
-        followers = [*(layer.input_norm for layer in self.layers[1:]), self.model.norm.weight]
-        normed = rms_norm(x, self.layers[0].input_norm, eps)
-        for layer, past, scalar, follower in zip(self.layers, self.past.layers, scalars, followers, strict=True):
-            kind = layer.shape.kind
-            kv = own.kinds[kind][taken[kind]]
-            taken[kind] += 1
-            attended = self._attention(layer, normed.view(*shape, -1), past, kv, causal)
-            after = attention_residual(x, _product(attended, layer.out), *layer.norms_after_attention, eps)
-            dense = _product(gelu_mul(_product(after.mlp, layer.gate_up)), layer.down)
-            sparse = None if layer.experts is None else _sparse(layer.experts, after)
-            x, normed = feed_forward_residual(after.x, dense, sparse, layer.post_norms, scalar, follower, eps)
-        return normed.view(*shape, -1), own
 
-    def _attention(self, layer: PackedLayer, normed: Tensor, past: Past, kv: Tensor, causal: bool) -> Tensor:
-        """Attention's output [B * T, heads * D] before its projection; writes K and V [2, B, KV heads, T, D]."""
-        shape, (k, v) = layer.shape, kv
-        projected = normed @ layer.qkv.T
-        q = qkv_norm_rope(
-            projected,
-            layer.q_norm,
-            layer.k_norm,
-            layer.frequencies,
-            past.length,
-            k,
-            v,
-            shape.num_heads,
-            self.config.rms_norm_eps,
-        )
-        window = self.config.sliding_window if shape.is_sliding else None
-        return attend(q, k, v, past, window, causal, self._splits(shape, q, window)).flatten(0, 1)
+        def attend_here(index: int, projected: Tensor) -> Tensor:
+            layer, past = self.layers[index], self.past.layers[index]
+            k, v = own.of_layer(index)
+            norms, heads = (layer.q_norm, layer.k_norm), layer.shape.num_heads
+            q = qkv_norm_rope(projected, *norms, layer.frequencies, past.length, k, v, heads, eps)
+            window = self.config.sliding_window if layer.shape.is_sliding else None
+            return attend(q, k, v, past, window, causal, self._splits(layer.shape, q, window))
+
+        return run_packed(self.layers, self.model.norm.weight, x, shape, scalars, attend_here, eps), own
 
     def _splits(self, shape: LayerConfig, q: Tensor, window: int | None) -> int:
         longest = self.config.max_position_embeddings if window is None else window
@@ -193,19 +179,4 @@ class KernelPasses:
             layer = next(layer for layer in self.config.layers if layer.kind == kind)
             sizes = len(rows), 2, shape[0], layer.num_kv_heads, shape[1], layer.head_dim
             kinds[kind] = torch.empty(sizes, device=self.weight.device, dtype=dtype)
-        return OwnKV(kinds, self._rows)
-
-
-def _product(x: Tensor, weights: Tensor) -> Tensor:
-    """x [N, in], weights [out, in] -> [N, out]. The library's: at 8 to 1,024 rows it streams the weights once."""
-    return x @ weights.T
-
-
-def _sparse(experts: PackedExperts, after: Residual) -> Tensor:
-    """What N tokens' experts make of them, weighted: [N, top_k, hidden]."""
-    assert after.experts is not None
-    assert after.router is not None
-    num_experts = len(experts.router)
-    weights, chosen = route(_product(after.router, experts.router), experts.per_expert_scale, experts.top_k)
-    tiles = plan(chosen, num_experts, tile_rows_for(chosen.numel(), num_experts))
-    return run_experts(after.experts, weights, tiles, experts.gate_up, experts.down)
+        return OwnKV(kinds, self._rows, self._places)
