@@ -63,7 +63,7 @@ def test_it_is_the_definition_in_half_the_bits(tokens: int, causal: bool, device
 
 @pytest.mark.parametrize("splits", [1, 2, 3, 7])
 def test_splits_change_nothing(splits: int, device: torch.device) -> None:
-    inputs = Inputs(1, 2, 1, 2, 3 * LEAST_KEYS + 1, 16, torch.float32, device)
+    inputs = Inputs(2, 2, 1, 8, 3 * LEAST_KEYS + 1, 16, torch.float32, device)
     assert_close(inputs.attended(None, False, splits), inputs.wanted(None, False), torch.float32)
 
 
@@ -127,7 +127,7 @@ REAL = [  # window, H, KV heads, D: sliding and full layers of 26B-A4B
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(("window", "heads", "kv_heads", "size"), REAL)
-@pytest.mark.parametrize(("batch", "tokens"), [(1, 1), (20, 1), (4, 5), (1, 64), (4, 48), (1, 256)])
+@pytest.mark.parametrize(("batch", "tokens"), [(1, 1), (20, 1), (4, 5), (1, 64), (8, 64), (1, 256)])
 @pytest.mark.parametrize("causal", [True, False])
 def test_real_shapes_on_a_card(
     window: int | None, heads: int, kv_heads: int, size: int, batch: int, tokens: int, causal: bool
@@ -153,15 +153,17 @@ def test_one_graph_serves_every_past() -> None:
         assert_close(out, inputs.wanted(1024, False), torch.bfloat16)
 
 
-CANVAS, CAUSAL = {"CAUSAL": False, "JOINED": True}, {"CAUSAL": True, "JOINED": True}
+JOINED = {"JOINED": True, "ALONE": False}
+CANVAS, CAUSAL = JOINED | {"CAUSAL": False}, JOINED | {"CAUSAL": True}
 SLIDING, FULL = {"GROUPS": 2, "D": 256, "HAS_WINDOW": True}, {"GROUPS": 8, "D": 512, "HAS_WINDOW": False}
 NANO = {"GROUPS": 2, "D": 64, "HAS_WINDOW": True}
-APART = {"JOINED": False}
+APART, ALONE = {"JOINED": False}, {"ALONE": True}
 
 
 def test_it_compiles_for_every_card_and_spills_nothing_that_matters() -> None:
     builds = [_build(layer | use, 64, (90,)) for layer, use in product((SLIDING, FULL), (CANVAS, CAUSAL))]
     builds += [_build(SLIDING | CAUSAL | APART, 64, (80, 89, 120)), _build(FULL | CANVAS, 64, (89, 120))]
+    builds += [_build(SLIDING | CANVAS | ALONE, 64, (89, 90)), _build(SLIDING | CAUSAL | ALONE, 64, (90,))]
     builds += [_build(SLIDING | CAUSAL, 16, (80, 90)), _build(FULL | CAUSAL | APART, 16, (89, 120))]
     nano, apart = _build(NANO | CAUSAL, 64, (89, 90)), _build(FULL | CAUSAL | APART, 64, (90,))
     builds += [nano, apart, *_combine_builds()]

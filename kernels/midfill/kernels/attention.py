@@ -1,10 +1,10 @@
 """Attention of new tokens to one document's cached keys and to each other: canvases, prefill, drafts to verify.
 
-A program holds a tile of query rows and walks some keys, with the softmax's running maximum and sum; a second kernel
-joins the parts of a row. The rows of a tile are the heads that share K and V, times the tokens, times B: the cached
-prefix is the same for all B. The keys are cut into splits so that every multiprocessor has work; where one tile holds
-rows of several of B, the new tokens' own keys are one part more. Where the prefix lies and how long it is are read from
-device memory: one CUDA graph serves every document.
+A program holds a tile of query rows and walks some keys, with the softmax's running maximum and sum; where a row has
+several parts, a second kernel joins them. The rows of a tile are the heads that share K and V, times the tokens, times
+B: the cached prefix is the same for all B. The keys are cut into splits so that every multiprocessor has work; where a
+tile holds rows of several of B, the new tokens' own keys are one part more. Where the prefix lies and how long it is
+are read from device memory: one CUDA graph serves every document.
 
 Bytes moved: K and V once for each tile of rows, from the L2 cache but for the first, as programs of one split run side
 by side; Q and the result once; for each part that has keys, float32 [B, H, T, D] is written and read. In a sliding
@@ -137,13 +137,15 @@ def _partial_kernel(
     CAUSAL: tl.constexpr,
     HAS_WINDOW: tl.constexpr,
     JOINED: tl.constexpr,
+    ALONE: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_KEYS: tl.constexpr,
     LEAST_KEYS: tl.constexpr,
 ):
     # The rows of one KV head are [B, GROUPS, T]. First come the programs of the splits, tiles of rows fastest, so that
     # those that read the same keys run together. JOINED: these see all keys, each tile having rows of one of B only.
-    # Else they see the past, and after them come programs for the new tokens' own keys, for each of B.
+    # Else they see the past, and after them come programs for the new tokens' own keys, for each of B. ALONE: there is
+    # one part, which is the result [B, T, heads] of D.
     program = tl.program_id(0)
     rows_each = GROUPS * tokens
     split_tiles = tl.cdiv(batch * rows_each, BLOCK_ROWS)
@@ -212,10 +214,17 @@ def _partial_kernel(
         q, maxima, sums, mixed, keys_ptr, values_ptr, middle, stop, positions, window, D, CAUSAL, HAS_WINDOW, BLOCK_KEYS
     )
 
-    partial_rows = (split * batch * kv_heads * rows_each + q_rows).to(tl.int64)
-    tl.store(maxima_ptr + partial_rows, maxima, mask=has_row)
-    tl.store(sums_ptr + partial_rows, sums, mask=has_row)
-    tl.store(partial_ptr + partial_rows[:, None] * D + dims[None, :], mixed, mask=wanted)
+    if ALONE:
+        token = rows % tokens
+        heads_of_rows = head * GROUPS + rows % rows_each // tokens
+        out_rows = ((b * tokens + token) * kv_heads * GROUPS + heads_of_rows).to(tl.int64)
+        out = (mixed / sums[:, None]).to(partial_ptr.dtype.element_ty)
+        tl.store(partial_ptr + out_rows[:, None] * D + dims[None, :], out, mask=wanted)
+    else:
+        partial_rows = (split * batch * kv_heads * rows_each + q_rows).to(tl.int64)
+        tl.store(maxima_ptr + partial_rows, maxima, mask=has_row)
+        tl.store(sums_ptr + partial_rows, sums, mask=has_row)
+        tl.store(partial_ptr + partial_rows[:, None] * D + dims[None, :], mixed, mask=wanted)
 
 
 @triton.jit
@@ -281,29 +290,33 @@ def attend(q: Tensor, k: Tensor, v: Tensor, past: Past, window: int | None, caus
     is_joined = batch == 1 or _rows(q[:1], kv_heads) % tile.rows == 0
     num_parts = splits if is_joined else splits + 1
     num_own = 0 if is_joined else tiles(_rows(q[:1], kv_heads), tile) * kv_heads * batch
-    partial = torch.empty(num_parts, batch * heads * tokens, size, dtype=torch.float32, device=q.device)
-    maxima, sums = torch.empty(2, *partial.shape[:2], dtype=torch.float32, device=q.device)
+    out = torch.empty(batch, tokens, heads * size, dtype=q.dtype, device=q.device)
+    # With 64 rows of 512, Hopper's registers do not hold where to write as well: 232 bytes a thread would spill.
+    is_alone = num_parts == 1 and size <= 256
+    partial = out if is_alone else q.new_empty(num_parts, batch * heads * tokens, size, dtype=torch.float32)
+    maxima, sums = q.new_empty(2, num_parts, batch * heads * tokens, dtype=torch.float32)
     launch(
         _partial_kernel,
         [programs_without_splits(q, kv_heads) * splits + num_own],
         *(q, k, v, past.addresses, past.length, partial, maxima, sums),
         *(batch, tokens, kv_heads, splits, window or 0),
-        *(heads // kv_heads, size, causal, window is not None, is_joined, tile.rows, tile.keys, LEAST_KEYS),
+        *(heads // kv_heads, size, causal, window is not None, is_joined, is_alone),
+        *(tile.rows, tile.keys, LEAST_KEYS),
         num_warps=tile.num_warps,
         num_stages=tile.num_stages,
     )
-    return _combined(partial, maxima, sums, q)
+    if not is_alone:
+        _combine(partial, maxima, sums, out, heads)
+    return out
 
 
-def _combined(partial: Tensor, maxima: Tensor, sums: Tensor, q: Tensor) -> Tensor:
-    batch, heads, tokens, size = q.shape
-    num_parts, num_rows = maxima.shape
-    out = torch.empty(batch, tokens, heads * size, dtype=q.dtype, device=q.device)
+def _combine(partial: Tensor, maxima: Tensor, sums: Tensor, out: Tensor, heads: int) -> None:
+    """Joins parts [parts, B * H * T, D] into `out` [B, T, H * D]."""
+    num_parts, num_rows, size = partial.shape
     block_parts = block_of(num_parts)
     block_size = min(size, max(16, PART_NUMBERS // block_parts))
-    arguments = partial, maxima, sums, out, num_rows, heads, tokens, num_parts, size, block_parts, block_size
+    arguments = partial, maxima, sums, out, num_rows, heads, out.shape[1], num_parts, size, block_parts, block_size
     launch(_combine_kernel, [num_rows, size // block_size], *arguments)
-    return out
 
 
 def _rows(q: Tensor, num_kv_heads: int) -> int:
