@@ -29,6 +29,7 @@ VECTOR_LOAD = re.compile(
 )
 
 NARROW_LOAD = re.compile(r"ld\.global\S*\.[bu](8|16)\b")
+NARROW_STORE = re.compile(r"st\.global\S*\.[bu](8|16)\b")
 
 
 class Build(msgspec.Struct, frozen=True):
@@ -63,6 +64,7 @@ class Built(msgspec.Struct, frozen=True):
     """Whether it has loads or asynchronous copies of 16 bytes."""
     has_narrow_loads: bool
     """Whether it has loads of one number of 8 or 16 bits, as from an address that Triton knows nothing of."""
+    has_narrow_stores: bool
 
     @property
     def fits(self) -> bool:
@@ -113,6 +115,7 @@ def _compile(build: Build, target: int) -> Built:
         bool(re.search(r"wgmma|mma\.sync|tcgen05\.mma", ptx)),
         bool(VECTOR_LOAD.search(ptx)),
         bool(NARROW_LOAD.search(ptx)),
+        bool(NARROW_STORE.search(ptx)),
     )
 
 

@@ -35,3 +35,4 @@ def test_it_compiles_for_every_card_without_a_spill() -> None:
         assert built.fits
         assert built.spilled_bytes == 0
         assert built.has_vector_loads
+        assert not built.has_narrow_stores

@@ -33,12 +33,12 @@ def _store_kernel(
     # One program a token, head, and K or V, of a layer.
     token, head, place = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     row = table_ptr + tl.load(rows_ptr + place // 2) * TABLE_STRIDE
-    address = tl.multiple_of(tl.load(row + place % 2), 16)
-    slot_ptr = address.to(tl.pointer_type(own_ptr.dtype.element_ty))
+    slot_ptr = tl.load(row + place % 2).to(tl.pointer_type(own_ptr.dtype.element_ty))
     target = tl.load(row + 2) * head + (tl.load(length_ptr) + token) * D
     source = ((place * HEADS + head).to(tl.int64) * num_tokens + token) * D
     numbers = tl.arange(0, D)
-    tl.store(slot_ptr + target + numbers, tl.load(own_ptr + source + numbers))
+    # Triton knows nothing of an address that came as a number; without the hint it would store 2 bytes at a time.
+    tl.store(tl.multiple_of(slot_ptr + target + numbers, 16), tl.load(own_ptr + source + numbers))
 
 
 def store(own: Tensor, table: Tensor, rows: Tensor, length: Tensor) -> None:
