@@ -23,7 +23,7 @@ def test_the_variable_forces_either(monkeypatch: pytest.MonkeyPatch, value: str,
 
 def test_another_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "fast")
-    with pytest.raises(ValueError, match="^fast$"):
+    with pytest.raises(ValueError, match=r"^fast$"):
         uses_kernels(torch.device("cpu"))
 
 

@@ -39,8 +39,8 @@ Found = TypeVar("Found")
 KV_BYTES = 2 << 30
 """What the slots of all documents may have together."""
 HOST_CHUNK, CARD_CHUNK = 256, 1024
-"""Prompt tokens of a pass. On a card each pass reads nearly all weights, whatever its length: 1,024 tokens are 6.3 TFLOP
-for the 26B-A4B, less time than its 49 GB take, and a newer key waits for one pass either way."""
+"""Prompt tokens of a pass. On a card each pass reads nearly all weights, whatever its length: 1,024 tokens are 6.3
+TFLOP for the 26B-A4B, less time than its 49 GB take, and a newer key waits for one pass either way."""
 MOST_DRAFTS = 6
 """Tokens that are drafted at once, as Google's drafters are set to."""
 

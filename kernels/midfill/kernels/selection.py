@@ -15,7 +15,7 @@ def uses_kernels(device: torch.device) -> bool:
     """Whether passes on `device` run on the kernels: on a card that multiplies bfloat16, where Triton is installed.
 
     `MIDFILL_KERNELS=reference` forces the definitions. `triton` forces the kernels, also on the CPU, where Triton's
-    interpreter must have been chosen (`TRITON_INTERPRET=1`); that is for tests. Raises `ValueError` with any other value.
+    interpreter must have been chosen (`TRITON_INTERPRET=1`); that is for tests. Raises `ValueError` with another value.
     """
     forced = os.environ.get(VARIABLE)
     if forced and forced not in CHOICES:
