@@ -124,7 +124,8 @@ class Bench:
         sets = [first, *(case.draw() for _ in range(sets_for(num_bytes, device) - 1))]
         calls = max(len(sets), LEAST_CALLS) if device.type == "cuda" else 1
         works = [partial(run, *inputs) for inputs in islice(cycle(sets), calls)]
-        us, hot_us = median_us(works, device), median_us([works[0]] * calls, device)
+        us = median_us(works, device)
+        hot_us = median_us([works[0]] * calls, device) if device.type == "cuda" else us
         floor_us = self.peaks.floor_us(num_bytes, case.flops)
         return {
             "us": round(us, 2),

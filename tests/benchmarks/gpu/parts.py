@@ -31,6 +31,7 @@ SECONDS = {"tests": 130, "engine": 230, "kernels": 130, "nano": 60}
 ALONE = 540
 GRACE_S = 20
 """A benchmark ends by itself at its time; what it has begun then may take so much longer."""
+LAST_WORDS_S = 5
 CARD_LOST = 3
 """Exit code of a benchmark whose process can use the card no more."""
 ATTEMPTS = 4
@@ -50,17 +51,28 @@ def environment() -> dict[str, str]:
 
 
 def run(command: list[str], seconds: float, **options: Any) -> subprocess.CompletedProcess[str] | None:
-    """`command` at its end, or None if it took longer and was ended, with all that it had started."""
+    """`command` at its end, or None if it took longer and was ended, with all that it had started.
+
+    It is interrupted first: pytest then still writes what it has seen.
+    """
     process = subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, env=environment(), text=True, process_group=0, **options
     )
     try:
         out, _ = process.communicate(timeout=max(1.0, seconds))
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        _end(process)
         return None
     return subprocess.CompletedProcess(process.args, process.returncode, out)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.communicate(timeout=LAST_WORDS_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def benchmark(part: str, seconds: float, force: bool) -> None:

@@ -61,10 +61,10 @@ def measure_peaks(device: torch.device) -> Peaks:
 
 def median_us(works: Sequence[Work], device: torch.device, graphed: bool = True) -> float:
     """Microseconds a work, when `works` run one after the other: as one CUDA graph, or started each by the host."""
-    for work in works[:WARM_UPS]:
-        work()
     if device.type != "cuda":
         return _waited_us(lambda: [work() for work in works]) / len(works)
+    for work in works[:WARM_UPS]:
+        work()
     start = _graph(works) if graphed else lambda: [work() for work in works]
     torch.cuda.synchronize()
     start()
@@ -72,12 +72,12 @@ def median_us(works: Sequence[Work], device: torch.device, graphed: bool = True)
 
 
 def waited_us(work: Work, repeats: int, device: torch.device) -> list[float]:
-    """Microseconds that the host waits for `work`, each time; it runs once before, unmeasured."""
+    """Microseconds that the host waits for `work`, each time; on a card it runs once before, unmeasured."""
     times = []
-    for _ in range(repeats + 1):
+    for _ in range(repeats + (device.type == "cuda")):
         synchronise(device)
         times.append(_waited_us(lambda: (work(), synchronise(device))))
-    return times[1:]
+    return times[-repeats:]
 
 
 def synchronise(device: torch.device) -> None:
