@@ -67,6 +67,20 @@ def test_splits_change_nothing(splits: int, device: torch.device) -> None:
     assert_close(inputs.attended(None, False, splits), inputs.wanted(None, False), torch.float32)
 
 
+@pytest.mark.parametrize(("batch", "tokens", "past"), [(1, 1, 1), (1, 1, 40), (3, 2, 150), (2, 16, 63)])
+@pytest.mark.parametrize("window", [None, 40])
+def test_a_past_alone(batch: int, tokens: int, past: int, window: int | None, device: torch.device) -> None:
+    inputs = Inputs(batch, 4, 2, tokens, past, 16, torch.float32, device).without_own_keys()
+    for splits in (1, 3):
+        assert_close(inputs.attended(window, False, splits), inputs.wanted(window, False), torch.float32)
+
+
+def test_tokens_see_themselves_or_a_past_alone(device: torch.device) -> None:
+    inputs = Inputs(1, 2, 1, 3, 5, 16, torch.float32, device).without_own_keys()
+    with pytest.raises(AssertionError, match="0 keys for 3 tokens"):
+        inputs.attended(None, True, 1)
+
+
 @pytest.mark.parametrize("window", [1, 2])
 @pytest.mark.parametrize("causal", [True, False])
 def test_the_shortest_windows(window: int, causal: bool, device: torch.device) -> None:
@@ -138,6 +152,14 @@ def test_real_shapes_on_a_card(
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize(("window", "heads", "kv_heads", "size"), [(1026, 16, 8, 256), (None, 16, 2, 512)])
+def test_drafts_of_a_real_shape_on_a_card(window: int | None, heads: int, kv_heads: int, size: int) -> None:
+    inputs = Inputs(1, heads, kv_heads, 1, 3001, size, torch.bfloat16, torch.device("cuda")).without_own_keys()
+    splits = splits_for(programs_without_splits(inputs.q, kv_heads), window or 65_536)
+    assert_close(inputs.attended(window, False, splits), inputs.wanted(window, False), torch.bfloat16)
+
+
+@pytest.mark.gpu
 def test_one_graph_serves_every_past() -> None:
     first, second = (Inputs(2, 16, 8, 32, past, 256, torch.bfloat16, torch.device("cuda")) for past in (0, 2000))
     q, k, v = first.q.clone(), first.k.clone(), first.v.clone()
@@ -153,11 +175,12 @@ def test_one_graph_serves_every_past() -> None:
         assert_close(out, inputs.wanted(1024, False), torch.bfloat16)
 
 
-JOINED = {"JOINED": True, "ALONE": False}
+JOINED = {"JOINED": True, "ALONE": False, "HAS_OWN": True}
 CANVAS, CAUSAL = JOINED | {"CAUSAL": False}, JOINED | {"CAUSAL": True}
 SLIDING, FULL = {"GROUPS": 2, "D": 256, "HAS_WINDOW": True}, {"GROUPS": 8, "D": 512, "HAS_WINDOW": False}
 NANO = {"GROUPS": 2, "D": 64, "HAS_WINDOW": True}
 APART, ALONE = {"JOINED": False}, {"ALONE": True}
+DRAFT = CANVAS | {"HAS_OWN": False}
 
 
 def test_it_compiles_for_every_card_and_spills_nothing_that_matters() -> None:
@@ -165,6 +188,7 @@ def test_it_compiles_for_every_card_and_spills_nothing_that_matters() -> None:
     builds += [_build(SLIDING | CAUSAL | APART, 64, (80, 89, 120)), _build(FULL | CANVAS, 64, (89, 120))]
     builds += [_build(SLIDING | CANVAS | ALONE, 64, (89, 90)), _build(SLIDING | CAUSAL | ALONE, 64, (90,))]
     builds += [_build(SLIDING | CAUSAL, 16, (80, 90)), _build(FULL | CAUSAL | APART, 16, (89, 120))]
+    builds += [_build(SLIDING | DRAFT, 16, (90,)), _build(FULL | DRAFT, 16, (89,))]
     nano, apart = _build(NANO | CAUSAL, 64, (89, 90)), _build(FULL | CAUSAL | APART, 64, (90,))
     builds += [nano, apart, *_combine_builds()]
     for build, compiled in zip(builds, compile_all(builds), strict=True):
@@ -232,6 +256,11 @@ class Inputs:
         self.past_k, self.past_v = self.slot[:, :, :past]
         addresses = torch.tensor(addresses_of(*self.slot), device=device)
         self.past = Past(addresses, torch.tensor([past], device=device))
+
+    def without_own_keys(self) -> "Inputs":
+        """The same, but the new tokens attend to the past alone."""
+        self.k, self.v = self.k[:, :, :0].contiguous(), self.v[:, :, :0].contiguous()
+        return self
 
     def attended(self, window: int | None, causal: bool, splits: int) -> Tensor:
         with poisoned_memory():

@@ -1,4 +1,4 @@
-"""Attention of new tokens to one document's cached keys and to each other: canvases, prefill, drafts to verify.
+"""Attention of new tokens to one document's cached keys and to each other: canvases, prefill, drafts, their check.
 
 A program holds a tile of query rows and walks some keys, with the softmax's running maximum and sum; where a row has
 several parts, a second kernel joins them. The rows of a tile are the heads that share K and V, times the tokens, times
@@ -63,11 +63,14 @@ def visible_keys(tokens: int, past: int, window: int | None, causal: bool) -> Te
 def attend_reference(
     q: Tensor, k: Tensor, v: Tensor, past_k: Tensor, past_v: Tensor, window: int | None, causal: bool
 ) -> Tensor:
-    """q [B, H, T, D], k and v [B, KV heads, T, D], the past [KV heads, past, D] -> [B, T, H * D]; softmax scale 1."""
+    """q [B, H, T, D], k and v [B, KV heads, T, D], the past [KV heads, past, D] -> [B, T, H * D]; softmax scale 1.
+
+    k and v may have no tokens, as in a drafter's layers: then q sees the past alone, and there must be one.
+    """
     groups, rows = q.shape[1] // k.shape[1], q.shape[0]
     keys = torch.cat((past_k.expand(rows, -1, -1, -1), k), dim=2).repeat_interleave(groups, dim=1)
     values = torch.cat((past_v.expand(rows, -1, -1, -1), v), dim=2).repeat_interleave(groups, dim=1)
-    visible = visible_keys(q.shape[2], past_k.shape[1], window, causal).to(q.device)
+    visible = visible_keys(q.shape[2], past_k.shape[1], window, causal)[:, : keys.shape[2]].to(q.device)
     scores = (widened(q) @ widened(keys).transpose(2, 3)).masked_fill(~visible, float("-inf"))
     return (scores.softmax(dim=-1) @ widened(values)).transpose(1, 2).flatten(2).to(q.dtype)
 
@@ -136,6 +139,7 @@ def _partial_kernel(
     D: tl.constexpr,
     CAUSAL: tl.constexpr,
     HAS_WINDOW: tl.constexpr,
+    HAS_OWN: tl.constexpr,
     JOINED: tl.constexpr,
     ALONE: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
@@ -144,8 +148,8 @@ def _partial_kernel(
 ):
     # The rows of one KV head are [B, GROUPS, T]. First come the programs of the splits, tiles of rows fastest, so that
     # those that read the same keys run together. JOINED: these see all keys, each tile having rows of one of B only.
-    # Else they see the past, and after them come programs for the new tokens' own keys, for each of B. ALONE: there is
-    # one part, which is the result [B, T, heads] of D.
+    # Else they see the past, and after them come programs for the new tokens' own keys, for each of B, where these
+    # have any (HAS_OWN). ALONE: there is one part, which is the result [B, T, heads] of D.
     program = tl.program_id(0)
     rows_each = GROUPS * tokens
     split_tiles = tl.cdiv(batch * rows_each, BLOCK_ROWS)
@@ -163,7 +167,7 @@ def _partial_kernel(
     # Keys count from the past's first; the new tokens' own follow it.
     length = tl.load(length_ptr).to(tl.int32)
     positions = length + rows % tokens
-    start, stop = 0, length + tokens
+    start, stop = 0, length + tokens if HAS_OWN else length
     if CAUSAL:
         stop = tl.max(tl.where(has_row, positions, 0), 0) + 1
         if HAS_WINDOW:
@@ -208,11 +212,24 @@ def _partial_kernel(
         HAS_WINDOW,
         BLOCK_KEYS,
     )
-    own_offset = ((own_b * kv_heads + head).to(tl.int64) * tokens - length) * D
-    keys_ptr, values_ptr = k_ptr + own_offset, v_ptr + own_offset
-    maxima, sums, mixed = _walk(
-        q, maxima, sums, mixed, keys_ptr, values_ptr, middle, stop, positions, window, D, CAUSAL, HAS_WINDOW, BLOCK_KEYS
-    )
+    if HAS_OWN:
+        own_offset = ((own_b * kv_heads + head).to(tl.int64) * tokens - length) * D
+        maxima, sums, mixed = _walk(
+            q,
+            maxima,
+            sums,
+            mixed,
+            k_ptr + own_offset,
+            v_ptr + own_offset,
+            middle,
+            stop,
+            positions,
+            window,
+            D,
+            CAUSAL,
+            HAS_WINDOW,
+            BLOCK_KEYS,
+        )
 
     if ALONE:
         token = rows % tokens
@@ -274,12 +291,13 @@ def splits_for(num_programs: int, capacity: int) -> int:
 def attend(q: Tensor, k: Tensor, v: Tensor, past: Past, window: int | None, causal: bool, splits: int) -> Tensor:
     """`attend_reference`, the past lying where `past` says, in q's dtype, and being cut in `splits`.
 
-    q, k and v are in one piece; D is a power of two.
+    q, k and v are in one piece; D is a power of two. Where k and v have no tokens, the past must have some.
     """
     assert all(x.is_contiguous() for x in (q, k, v)), "wanted Q, K and V in one piece each"
     batch, heads, tokens, size = q.shape
-    kv_heads = k.shape[1]
-    assert k.shape == v.shape == (batch, kv_heads, tokens, size), f"K {tuple(k.shape)} for Q {tuple(q.shape)}"
+    kv_heads, num_own_keys = k.shape[1:3]
+    assert k.shape == v.shape == (batch, kv_heads, num_own_keys, size), f"K {tuple(k.shape)} for Q {tuple(q.shape)}"
+    assert num_own_keys == tokens or (num_own_keys == 0 and not causal), f"{num_own_keys} keys for {tokens} tokens"
     assert q.dtype == k.dtype == v.dtype
     assert heads % kv_heads == 0, f"{heads} heads do not share {kv_heads}"
     assert size == block_of(size), f"wanted a head size that is a power of two, got {size}"
@@ -288,8 +306,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, past: Past, window: int | None, caus
     tile = _tile(q, kv_heads)
     # Where no tile holds rows of two of B, the splits take the new tokens' own keys as well.
     is_joined = batch == 1 or _rows(q[:1], kv_heads) % tile.rows == 0
-    num_parts = splits if is_joined else splits + 1
-    num_own = 0 if is_joined else tiles(_rows(q[:1], kv_heads), tile) * kv_heads * batch
+    is_apart = num_own_keys > 0 and not is_joined
+    num_parts = splits + 1 if is_apart else splits
+    num_own = tiles(_rows(q[:1], kv_heads), tile) * kv_heads * batch if is_apart else 0
     out = torch.empty(batch, tokens, heads * size, dtype=q.dtype, device=q.device)
     # With 64 rows of 512, Hopper's registers do not hold where to write as well: 232 bytes a thread would spill.
     is_alone = num_parts == 1 and size <= 256
@@ -300,7 +319,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, past: Past, window: int | None, caus
         [programs_without_splits(q, kv_heads) * splits + num_own],
         *(q, k, v, past.addresses, past.length, partial, maxima, sums),
         *(batch, tokens, kv_heads, splits, window or 0),
-        *(heads // kv_heads, size, causal, window is not None, is_joined, is_alone),
+        *(heads // kv_heads, size, causal, window is not None, num_own_keys > 0, is_joined, is_alone),
         *(tile.rows, tile.keys, LEAST_KEYS),
         num_warps=tile.num_warps,
         num_stages=tile.num_stages,
