@@ -129,7 +129,7 @@ class DeviceCanvas:
     ) -> Generator[Canvas, None, None]:
         """What `canvas.decode` does, with draws of its own from the seed that `draws` gives."""
         num_rows, size = layout.tokens.shape
-        buffers = self._buffers_for(_rows_for(num_rows), size, settings)
+        buffers = self._buffers_for(rows_for(num_rows), size, settings)
         decode = Decode(self._begun(layout, settings, draws))
         try:
             for step in range(settings.max_steps):
@@ -147,7 +147,7 @@ class DeviceCanvas:
         """Makes the buffers and the graph of a step over so many canvases of a size, if they are denoised here."""
         if not _fits(num_rows, size):
             return
-        buffers = self._buffers_for(_rows_for(num_rows), size, settings)
+        buffers = self._buffers_for(rows_for(num_rows), size, settings)
         self._step(buffers, _rules(settings))
 
     def _buffers_for(self, rows: int, size: int, settings: DenoiseSettings) -> Buffers:
@@ -186,7 +186,7 @@ class DeviceCanvas:
     def _begun(self, layout: Layout, settings: DenoiseSettings, draws: Draws) -> State:
         """The state before the first step; canvases beyond those of `layout` have no hole and are done."""
         num_rows, size = layout.tokens.shape
-        state = self._empty_state(_rows_for(num_rows), size)
+        state = self._empty_state(rows_for(num_rows), size)
         state.pins[:num_rows] = layout.tokens
         state.hole[:num_rows] = layout.hole
         state.seed.copy_(draws.noise((1,), 1 << 31))
@@ -231,8 +231,9 @@ def _is_first(hole: Tensor) -> Tensor:
 
 
 def _fits(num_rows: int, size: int) -> bool:
-    return num_rows <= ROWS[-1] and _rows_for(num_rows) * size <= MOST_POSITIONS
+    return num_rows <= ROWS[-1] and rows_for(num_rows) * size <= MOST_POSITIONS
 
 
-def _rows_for(num_rows: int) -> int:
+def rows_for(num_rows: int) -> int:
+    """Canvases that are denoised where `num_rows` are asked for."""
     return next(rows for rows in ROWS if rows >= num_rows)

@@ -1,0 +1,73 @@
+"""Which graphs are made when a model is loaded, and what happens where no kernel can be."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from tests.engine.small_model import small_model
+
+from midfill.engine.canvas import DenoiseSettings
+from midfill.engine.device_canvas import rows_for
+from midfill.engine.prompt import PromptLimits
+from midfill.engine.settings import InfillSettings
+from midfill.engine.warm_up import canvas_shapes, give_kernels
+
+SETTINGS = InfillSettings(
+    limits=PromptLimits(prefix_tokens=64, suffix_tokens=32, quantum_tokens=16),
+    denoise=DenoiseSettings(max_steps=2),
+    longest_canvas=80,
+    longest_candidate=64,
+    num_lengths=6,
+    num_finalists=3,
+    num_draws=1,
+    suffix_head=16,
+    scored_suffix=4,
+)
+WITHOUT_KERNELS = """
+from tests.engine.small_model import small_model
+from tests.engine.test_warm_up import SETTINGS
+from midfill.engine.warm_up import give_kernels
+give_kernels(model := small_model(head_dim=16), SETTINGS)
+assert model.kernels is model.device_canvas is None
+"""
+
+
+def test_canvases_of_every_fill_are_made() -> None:
+    shapes = canvas_shapes(SETTINGS)
+    for number in range(1, SETTINGS.num_lengths + 1):
+        for hole in range(1, SETTINGS.longest_hole + 1):
+            assert (rows_for(number), SETTINGS.canvas_size(hole)) in shapes
+    assert len(set(shapes)) == len(shapes)
+
+
+def test_the_canvases_of_most_positions_are_made_first() -> None:
+    positions = [number * size for number, size in canvas_shapes(SETTINGS)]
+    assert positions == sorted(positions, reverse=True)
+
+
+def test_a_model_is_given_kernels() -> None:
+    model = small_model(head_dim=16)
+    give_kernels(model, SETTINGS)
+    assert model.kernels is not None
+    assert model.device_canvas is not None
+
+
+def test_a_model_stays_as_it_is_where_kernels_cannot_be_built() -> None:
+    # In a process of its own, as here kernels are interpreted; without a card, Triton refuses as without a compiler.
+    hidden = os.environ | {"TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_KERNELS], env=hidden, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "without kernels" in ended.stderr
+
+
+@pytest.mark.gpu
+def test_on_a_card_all_of_them_are_graphs() -> None:
+    model = small_model(head_dim=16).to("cuda")
+    give_kernels(model, SETTINGS)
+    assert model.device_canvas is not None
+    buffers = model.device_canvas._buffers
+    assert {key[:2] for key in buffers} == set(canvas_shapes(SETTINGS))
+    assert all(each.run is not None for each in buffers.values())
