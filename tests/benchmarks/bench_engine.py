@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks.gpu.floors import Cost, read_cost, step_cost
 from tests.benchmarks.gpu.large_model import LARGE, TINY, config_of, random_model
 from tests.benchmarks.gpu.results import FOLDER, Results, told_error
-from tests.benchmarks.gpu.timing import Peaks, machine, measure_peaks, synchronise, waited_us
+from tests.benchmarks.gpu.timing import Peaks, machine, measure_peaks, once_us, synchronise, waited_us
 
 from midfill.engine import passes
 from midfill.engine.canvas import Canvas, DenoiseSettings, Layout
@@ -224,11 +224,10 @@ class Theirs:
 
     def prefill(self, context: int) -> dict[str, Any]:
         """The last chunk of a prompt."""
-        chunk = self.bench.plan.chunk
-        times = []
+        chunk, device, times = self.bench.plan.chunk, self.bench.device, []
         for _ in range(3):
-            found = self.cached(context - chunk)
-            times += waited_us(lambda found=found: self._read(found, context - chunk, chunk), 1, self.bench.device)
+            found = self.cached(context - chunk)  # each anew: reading makes it longer
+            times.append(once_us(lambda found=found: self._read(found, context - chunk, chunk), device))
         return self._figures(times)
 
     def _figures(self, times: list[float]) -> dict[str, Any]:
@@ -278,13 +277,18 @@ def measure(found: Iterator[Work], results: Results, device: torch.device, ends_
         if time.monotonic() > ends_at:
             skipped += 1
             continue
-        try:
-            figures = work()
-        except Exception as error:  # noqa: BLE001 - what does not fit or fails is a line of the results, not their end
-            figures = {"error": told_error(error)}
-            _check_card(device)
+        figures = _figures_or_error(work)
         results.add(key | figures)
+        if "error" in figures:
+            _check_card(device)
     return skipped
+
+
+def _figures_or_error(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - what does not fit or fails is a line of the results, not their end
+        return {"error": told_error(error)}
 
 
 def _check_card(device: torch.device) -> None:

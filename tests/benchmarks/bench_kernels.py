@@ -99,9 +99,9 @@ class Bench:
         for case in found:
             for name, run in case.compiled.items():
                 if not self._record(case, f"compiled {name}", lambda run=run: _compiled(run, self.place.device)):
-                    self._record(case, f"{name}, not compiled", lambda run=run: run)
+                    self._record(case, f"{name}, not compiled", lambda run=run: run, graphed=False)
 
-    def _record(self, case: Case, by: str, make: Callable[[], Callable[..., Any]]) -> bool:
+    def _record(self, case: Case, by: str, make: Callable[[], Callable[..., Any]], graphed: bool = True) -> bool:
         """Whether there is a figure of this now; one that failed is told, and not tried again."""
         key = {"kernel": case.kernel, "shape": case.shape, "by": by}
         if self.results.has(**key):
@@ -110,22 +110,22 @@ class Bench:
             self.skipped += 1
             return True
         try:
-            figures = self._figures(case, make())
+            figures = self._figures(case, make(), graphed)
         except Exception as error:  # noqa: BLE001 - a rival that fails is a line of the results, not the end of them
             figures = {"error": told_error(error)}
         self.results.add(key | figures)
         _check_card(self.place.device)
         return "us" in figures
 
-    def _figures(self, case: Case, run: Callable[..., Any]) -> dict[str, Any]:
+    def _figures(self, case: Case, run: Callable[..., Any], graphed: bool) -> dict[str, Any]:
         device = self.place.device
         first = case.draw()
         num_bytes = moved_bytes(case, first)
         sets = [first, *(case.draw() for _ in range(sets_for(num_bytes, device) - 1))]
         calls = max(len(sets), LEAST_CALLS) if device.type == "cuda" else 1
         works = [partial(run, *inputs) for inputs in islice(cycle(sets), calls)]
-        us = median_us(works, device)
-        hot_us = median_us([works[0]] * calls, device) if device.type == "cuda" else us
+        us = median_us(works, device, graphed)
+        hot_us = median_us([works[0]] * calls, device, graphed) if device.type == "cuda" else us
         floor_us = self.peaks.floor_us(num_bytes, case.flops)
         return {
             "us": round(us, 2),

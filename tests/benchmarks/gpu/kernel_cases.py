@@ -25,7 +25,7 @@ from midfill.kernels.residual import (
 from midfill.kernels.rms_norm import rms_norm, rms_norm_reference
 from midfill.kernels.routing import Plan, plan, route, route_reference
 from midfill.kernels.row_statistics import row_statistics, row_statistics_reference
-from midfill.kernels.settle import Canvases, Predicted, Rules, settle
+from midfill.kernels.settle import Canvases, Predicted, Rules, settle, settle_reference
 from midfill.kernels.store import store
 from midfill.kernels.tempering import Tempering
 
@@ -321,10 +321,9 @@ def settle_case(place: Place, batch: int, canvas: int) -> Case:
         canvases = Canvases(ids(), ids(), entropies, stable, stable.bool())
         return canvases, Predicted(ids(), ids(), torch.rand_like(entropies)), ids(), hole
 
-    def ours(canvases: Canvases, predicted: Predicted, pins: Tensor, hole: Tensor) -> None:
-        settle(canvases, predicted, pins, hole, Rules(0.1, 1, -1.0), vocab, step, step)
-
-    return Case("settle", f"{batch} x {canvas}", draw, ours)
+    rest = {"rules": Rules(0.1, 1, -1.0), "vocab": vocab, "step": step, "seed": step}
+    reference = {"definition": partial(settle_reference, **rest)}
+    return Case("settle", f"{batch} x {canvas}", draw, partial(settle, **rest), compiled=reference)
 
 
 def store_case(place: Place, tokens: int) -> Case:

@@ -122,11 +122,9 @@ def _case(record: dict[str, Any]) -> tuple[str, str]:
 
 
 def nano_table(found: dict[str, Any]) -> str:
-    fills = [each for each in found["records"] if each["script"] == "infill"]
-    rows = [
-        (each["prompt_tokens"], each["hole_tokens"], each["steps"], each["p50_ms"], each["p90_ms"]) for each in fills
-    ]
-    return table(("prompt tokens", "hole", "passes", "p50, ms", "p90, ms"), rows)
+    keys = "script", "prompt_tokens", "hole_tokens", "steps", "p50_ms", "p90_ms"
+    rows = [[each[key] for key in keys] for each in found["records"] if "p50_ms" in each]
+    return table(("", "prompt tokens", "hole", "passes", "p50, ms", "p90, ms"), rows)
 
 
 def write_between(path: Path, found: dict[str, str]) -> None:

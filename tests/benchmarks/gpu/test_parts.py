@@ -1,5 +1,6 @@
 """Parts are cut off in time, and what they say is understood."""
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -29,18 +30,26 @@ def test_no_report_is_nothing_passed(tmp_path: Path) -> None:
 
 def test_a_process_that_takes_too_long_is_interrupted() -> None:
     began = time.monotonic()
-    assert parts.run(["-c", "import time; time.sleep(60)"], 1.0, stderr=-3) is None
+    assert parts.run(["-c", "import time; time.sleep(60)"], 1.0, stderr=subprocess.DEVNULL) is None
     assert time.monotonic() - began < 30
 
 
 def test_a_process_that_ends_gives_its_code_and_output() -> None:
-    done = parts.run(["-c", "print('x'); raise SystemExit(3)"], 60.0, stdout=-1)
+    done = parts.run(["-c", "print('x'); raise SystemExit(3)"], 60.0, stdout=subprocess.PIPE)
     assert done is not None
     assert (done.returncode, done.stdout) == (3, "x\n")
 
 
 def test_only_objects_are_read_from_lines() -> None:
     assert list(parts.json_lines('a\n{"b": 1}\n[2]\n')) == [{"b": 1}]
+
+
+def test_a_cpus_figures_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "infill.json"
+    path.write_text("before")
+    with parts.kept(path):
+        path.write_text("after")
+    assert path.read_text() == "before"
 
 
 def test_all_parts_together_end_within_ten_minutes() -> None:

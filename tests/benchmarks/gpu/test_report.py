@@ -63,7 +63,7 @@ def test_ours_stand_beside_transformers_and_the_fastest_other(folder: Path) -> N
         "A copy moves 4.30 TB/s, a large product runs at 790 TFLOP/s. Left out for want of time: 3." in found["engine"]
     )
     assert "- a: b" in found["tests"]
-    assert "| 480 | 16 | 9 | 30.0 | 40.0 |" in found["nano"]
+    assert "| infill | 480 | 16 | 9 | 30.0 | 40.0 |" in found["nano"]
 
 
 def test_a_table_has_a_cell_for_nothing() -> None:

@@ -73,11 +73,13 @@ def median_us(works: Sequence[Work], device: torch.device, graphed: bool = True)
 
 def waited_us(work: Work, repeats: int, device: torch.device) -> list[float]:
     """Microseconds that the host waits for `work`, each time; on a card it runs once before, unmeasured."""
-    times = []
-    for _ in range(repeats + (device.type == "cuda")):
-        synchronise(device)
-        times.append(_waited_us(lambda: (work(), synchronise(device))))
-    return times[-repeats:]
+    return [once_us(work, device) for _ in range(repeats + (device.type == "cuda"))][-repeats:]
+
+
+def once_us(work: Work, device: torch.device) -> float:
+    """Microseconds that the host waits for `work` and all that it started, this time."""
+    synchronise(device)
+    return _waited_us(lambda: (work(), synchronise(device)))
 
 
 def synchronise(device: torch.device) -> None:
