@@ -13,7 +13,7 @@ from tests.engine.test_infill import finish
 
 from midfill.engine.checkpoint import load
 from midfill.engine.diffusion_gemma import DiffusionGemma
-from midfill.engine.errors import ModeMissing
+from midfill.engine.errors import CheckpointError, ModeMissing
 from midfill.engine.gemma4_checkpoint import LoadedGemma4
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import drafter_of, embedded_model
@@ -152,6 +152,15 @@ def test_a_model_that_memory_ends_in_is_one_that_does_not_fit(
     assert isinstance(models, ModelPair)
     assert models.best is models.fast
     assert "did not fit: tried to allocate 20 GiB" in models.best_problem
+
+
+def test_memory_that_ends_in_the_only_model_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    def ends(*_: object) -> None:
+        raise torch.OutOfMemoryError("tried to allocate 20 GiB")
+
+    monkeypatch.setattr("midfill.engine.loading.load", ends)
+    with pytest.raises(CheckpointError, match=r"smaller model.*tried to allocate 20 GiB"):
+        open_models(embedded_model(), None)
 
 
 def test_the_same_model_for_both_modes_is_loaded_once(tmp_path: Path):

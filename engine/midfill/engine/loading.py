@@ -38,8 +38,8 @@ def open_models(path: Path, best: Path | None, on_share: OnShare = lambda share:
     in best mode say why they cannot; where it is too large for this machine, the first writes them.
     """
     if best is None or best.resolve() == path.resolve():
-        return open_infiller(path, on_share)
-    fast = open_infiller(path, lambda share: on_share(share / 2), kv_bytes=KV_BYTES // 2)
+        return _open_first(path, on_share, KV_BYTES)
+    fast = _open_first(path, lambda share: on_share(share / 2), KV_BYTES // 2)
     name, problem = readable(best.name), _too_large(best)
     if not problem:
         try:
@@ -53,6 +53,15 @@ def open_models(path: Path, best: Path | None, on_share: OnShare = lambda share:
     problem = f"{problem}; {readable(path.name)} does it"
     log.warning("%s", problem)
     return ModelPair(fast, fast, best_problem=problem)
+
+
+def _open_first(path: Path, on_share: OnShare, kv_bytes: int) -> Infiller:
+    """`open_infiller`, and `CheckpointError` where memory ends as well."""
+    try:
+        return open_infiller(path, on_share, kv_bytes)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        wanted = "memory for it (end other programs that use it, or choose a smaller model: midfill models)"
+        raise CheckpointError(path, wanted, str(error) or "none") from error
 
 
 def open_infiller(
