@@ -4,12 +4,20 @@ Its layers have Q alone: they attend to what the target's last sliding and its l
 no prompt to read and nothing to forget, and all drafts of a round stand at one rotary position.
 """
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 from midfill.engine.causal_gemma import CausalGemma, run_layers
 from midfill.engine.gemma4_config import DrafterConfig
 from midfill.engine.kv import KVSlot
+
+
+class Drafts(Protocol):
+    """`Drafter.draft` by other means, for one target."""
+
+    def draft(self, slot: KVSlot, token: int, count: int) -> list[int]: ...
 
 
 class CentroidHead(nn.Module):
@@ -35,6 +43,9 @@ class CentroidHead(nn.Module):
 class Drafter(nn.Module):
     """Parameter names are the checkpoint's."""
 
+    kernels: Drafts | None = None
+    """The same drafts on kernels, where there are any for this drafter and its target."""
+
     def __init__(self, config: DrafterConfig) -> None:
         super().__init__()
         self.config = config
@@ -46,6 +57,8 @@ class Drafter(nn.Module):
     @torch.inference_mode()
     def draft(self, target: CausalGemma, slot: KVSlot, token: int, count: int) -> list[int]:
         """The `count` likeliest tokens after `token`, which follows what `slot` has cached of the target."""
+        if self.kernels is not None:
+            return self.kernels.draft(slot, token, count)
         hidden, drafts = slot.last_hidden, list[int]()
         assert hidden is not None
         for _ in range(count):
@@ -70,9 +83,11 @@ class Drafter(nn.Module):
             seen = self.config.sliding_window + 1 if layer.is_sliding else len(slot.tokens)
             return slot.attend_cached(target.config.last_kv_layer(layer.kind), q, seen)
 
-        layers = self.model.layers
-        scalars = [layer.get_buffer("layer_scalar") for layer in layers]
-        x = self.model.norm(run_layers(self.config, layers, x, position, attend, scalars))[0, 0]
+        scalars = self.model.causal_scalars()
+        x = self.model.norm(run_layers(self.config, self.model.layers, x, position, attend, scalars))[0, 0]
+        return self.logits(x), self.post_projection(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden state [hidden] behind the last norm -> logits [V]."""
         head = self.masked_embedding
-        logits = self.model.logits(x) if head is None else head(x, self.model.embed_tokens.weight)
-        return logits, self.post_projection(x)
+        return self.model.logits(hidden) if head is None else head(hidden, self.model.embed_tokens.weight)

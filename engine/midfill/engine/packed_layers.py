@@ -32,9 +32,10 @@ class PackedLayer(NamedTuple):
     shape: LayerConfig
     input_norm: Tensor
     qkv: Tensor
-    """Rows of Q, of K, and of V where the layer has a projection for it."""
+    """Rows of Q, and of K and of V where the layer has projections for them."""
     q_norm: Tensor
     k_norm: Tensor
+    """Q's where the layer has no K."""
     frequencies: Tensor
     """[pairs that rotate] float32"""
     out: Tensor
@@ -47,10 +48,13 @@ class PackedLayer(NamedTuple):
 
 
 def can_pack(config: TextConfig) -> bool:
-    """Whether all layers are of the kinds that `pack` knows: with K and V of their own, without inputs of their own."""
+    """Whether all layers are of the kinds that `pack` knows: without inputs of their own.
+
+    And with K and V of their own, or all without, as in a drafter.
+    """
     sizes = {layer.head_dim for layer in config.layers}
     return (
-        config.num_kv_shared_layers == 0
+        config.num_kv_layers in (0, len(config.layers))
         and config.hidden_size_per_layer_input == 0
         and all(size >= 16 and size & (size - 1) == 0 for size in sizes)
     )
@@ -60,9 +64,7 @@ def pack(layer: nn.Module, shape: LayerConfig) -> PackedLayer:
     """`layer`, whose projections are views of the packed ones from now on. For a while it is in memory twice."""
     assert isinstance(layer, DecoderLayer)
     attention = layer.self_attn
-    assert attention.k_proj is not None
-    assert attention.k_norm is not None
-    projections = [attention.q_proj, attention.k_proj, *([attention.v_proj] if attention.v_proj is not None else [])]
+    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
     exponents = torch.arange(
         shape.rotary_dims // 2, device=layer.get_buffer("layer_scalar").device, dtype=torch.float32
     )
@@ -70,9 +72,9 @@ def pack(layer: nn.Module, shape: LayerConfig) -> PackedLayer:
     return PackedLayer(
         shape=shape,
         input_norm=layer.input_layernorm.weight,
-        qkv=stack(projections),
+        qkv=stack([projection for projection in projections if projection is not None]),
         q_norm=attention.q_norm.weight,
-        k_norm=attention.k_norm.weight,
+        k_norm=(attention.q_norm if attention.k_norm is None else attention.k_norm).weight,
         frequencies=shape.rope_theta ** -(exponents * (2 / shape.head_dim)),
         out=attention.o_proj.weight,
         norms_after_attention=(
