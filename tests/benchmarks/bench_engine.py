@@ -40,6 +40,8 @@ CARD_LOST = 3
 """Exit code where the card answers no more in this process."""
 CHUNK = 256
 """Tokens of a prompt that are read at once."""
+PROFILED = 24
+"""Kernels that are told of a step."""
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +150,23 @@ class Bench:
             for run in (self.passes.denoise, lambda *inputs: passes.denoise(self.model, *inputs))
         )
         return {"relative_difference": round(((found - wanted).norm() / wanted.norm()).item(), 5)}
+
+    def profile(self, canvas: int, context: int) -> dict[str, Any]:
+        """Where a step's time goes: (kernel, launches, microseconds) a step, those that take longest."""
+        if self.device.type != "cuda":
+            return {"kernels": []}
+        self.fill_slot(context)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            list(self._decoded(canvas, 1))
+            synchronise(self.device)
+        seen = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)[:PROFILED]
+        steps = self.plan.num_steps
+        return {
+            "kernels": [
+                (event.key[:60], round(event.count / steps, 1), round(event.self_device_time_total / steps, 1))
+                for event in seen
+            ]
+        }
 
     def by_definition(self, canvas: int, context: int) -> dict[str, Any]:
         """The forward pass alone of a step, by our own definition."""
@@ -263,6 +282,7 @@ def works(bench: Bench, text: dict[str, Any]) -> Iterator[Work]:
     yield known("prefill", "midfill", (chunk, lambda: bench.prefill(context)))
     yield known("step", "transformers", (at_main, lambda: theirs().step(canvas, context)))
     yield known("prefill", "transformers", (chunk, lambda: theirs().prefill(context)))
+    yield known("profile", "midfill", (at_main, lambda: bench.profile(canvas, context)))
     yield known("forward", "definition", (at_main, lambda: bench.by_definition(canvas, context)))
     for shape in shapes:
         yield known("step", "midfill", step(shape))

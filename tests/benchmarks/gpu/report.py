@@ -73,17 +73,20 @@ def tests_table(found: dict[str, Any]) -> str:
 
 
 def engine_table(found: dict[str, Any]) -> str:
-    """What the engine does, with its floor, and transformers where it did the same."""
-    theirs = {_work(each): each for each in found["records"] if each["by"] == "transformers"}
+    """What the engine does, with its floor, and transformers where it did the same; then where a step's time goes."""
+    records = [each for each in found["records"] if "kernels" not in each]
+    theirs = {_work(each): each for each in records if each["by"] == "transformers"}
     rows = []
-    for each in (each for each in found["records"] if each["by"] != "transformers"):
+    for each in (each for each in records if each["by"] != "transformers"):
         other = theirs.get(_work(each), {})
         faster = f"{other['ms'] / each['ms']:.1f}x" if "ms" in other and "ms" in each else None
         told = each.get("ms", each.get("error", each.get("relative_difference")))
         figures = told, each.get("floor_ms"), each.get("ratio"), each.get("distinct_experts")
         rows.append((_told_work(each), *figures, other.get("ms", other.get("error")), faster))
     head = "work", "ms", "floor, ms", "ratio", "distinct experts", "transformers, ms", "faster by"
-    return table(head, rows)
+    launched = [row for each in found["records"] for row in each.get("kernels", [])]
+    profile = [table(("of a denoise step", "launches", "us in all"), launched)] if launched else []
+    return "\n\n".join([table(head, rows), *profile])
 
 
 def _work(record: dict[str, Any]) -> tuple[Any, ...]:
@@ -100,6 +103,7 @@ def _told_work(record: dict[str, Any]) -> str:
         "read": "tokens written or verified",
         "prefill": "prompt read",
         "forward": "pass by the definition",
+        "profile": "profile of a step",
         "agreement": "difference of kernels and definition (no ms)",
     }
     return f"{names[what]}, {size}, behind {context}"

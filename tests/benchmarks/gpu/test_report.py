@@ -20,6 +20,7 @@ FOUND: dict[str, dict[str, Any]] = {
             {**STEP, "by": "midfill", "ms": 15.0, "floor_ms": 12.0, "ratio": 1.25, "distinct_experts": 126.0},
             {**STEP, "by": "transformers", "ms": 60.0},
             {**STEP, "context": 512, "by": "midfill", "error": "OutOfMemoryError: no"},
+            {**STEP, "what": "profile", "by": "midfill", "kernels": [["_gate_up_kernel", 30.0, 6000.0]]},
         ],
     },
     "kernels": {
@@ -58,6 +59,7 @@ def test_ours_stand_beside_transformers_and_the_fastest_other(folder: Path) -> N
     found = tables(folder)
     assert "| denoise step, 1 x 64, behind 4096 | 15.0 | 12.0 | 1.25 | 126.0 | 60.0 | 4.0x |" in found["engine"]
     assert "| denoise step, 1 x 64, behind 512 | OutOfMemoryError: no |" in found["engine"]
+    assert "| _gate_up_kernel | 30.0 | 6000.0 |" in found["engine"]
     assert "| gelu_mul | 64 rows | 2.5 | 2.0 | 300.0 | 0.5 | 3.5 (another) |" in found["kernels"]
     assert (
         "A copy moves 4.30 TB/s, a large product runs at 790 TFLOP/s. Left out for want of time: 3." in found["engine"]
