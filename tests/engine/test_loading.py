@@ -15,15 +15,18 @@ from midfill.engine.checkpoint import load
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.errors import CheckpointError, ModeMissing
 from midfill.engine.gemma4_checkpoint import LoadedGemma4
+from midfill.engine.graphs import GraphPool
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import drafter_of, embedded_model
+from midfill.engine.kernel_passes import KernelPasses
 from midfill.engine.loading import open_infiller, open_models, working_dtype
 from midfill.engine.model_pair import ModelPair
+from midfill.engine.passes import denoise
 from midfill.engine.prefix_cache import PrefixCache
-from midfill.engine.settings import settings_for
 from midfill.engine.speculative import no_drafts
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import Infill, InfillRequest, Schema
+from midfill.kernels.selection import CHOICES, VARIABLE, uses_kernels
 
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.5}
 """Absolute, on logits of up to 30: other kernels add up in other orders; bfloat16 keeps three digits."""
@@ -32,16 +35,17 @@ TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.5}
 def canvas_logits(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Logits [C, V] of one denoise step over a prompt that was prefilled in two chunks."""
     checkpoint = load(embedded_model(), device, dtype)
-    cache = PrefixCache(checkpoint.model, 1 << 30, chunk_tokens=40)
+    model = checkpoint.model
+    if uses_kernels(device):
+        model.kernels = KernelPasses(model, GraphPool() if device.type == "cuda" else None)
+    cache = PrefixCache(model, 1 << 30, chunk_tokens=40)
     slot = cache._new_slot()
     prompt = Tokenizer(checkpoint.tokenizer_path).encode("def median(values):\n    ordered = sorted(values)\n" * 4)
     cache.encode(slot, prompt[:40])
     cache.encode(slot, prompt[40:])
     canvas = torch.arange(100, 132, device=device)[None]
-    positions = torch.arange(len(prompt), len(prompt) + 32, device=device)
     with torch.inference_mode():
-        hidden = checkpoint.model.denoise(canvas, positions, None, slot.attend_canvas)
-        return checkpoint.model.logits(hidden)[0].cpu()
+        return model.logits(denoise(model, slot, canvas, None))[0].cpu()
 
 
 def test_float16_is_never_the_working_dtype():
@@ -189,21 +193,26 @@ def answer(models: ModelPair, request: InfillRequest) -> Infill:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_card_predicts_what_the_cpu_predicts(dtype: torch.dtype):
+def test_the_card_predicts_what_the_cpu_predicts(dtype: torch.dtype, choice: str, monkeypatch: pytest.MonkeyPatch):
     wanted = canvas_logits(torch.device("cpu"), torch.float32)
+    monkeypatch.setenv(VARIABLE, choice)
     found = canvas_logits(torch.device("cuda"), dtype)
     torch.testing.assert_close(found, wanted, atol=TOLERANCES[dtype], rtol=0)
 
 
 @pytest.mark.gpu
-def test_a_fill_on_the_card_is_reproducible():
-    checkpoint = load(embedded_model(), torch.device("cuda"), torch.bfloat16)
-    tokenizer = Tokenizer(checkpoint.tokenizer_path)
-    settings = settings_for(tokenizer, checkpoint.generation, checkpoint.config.canvas_length)
+@pytest.mark.parametrize("choice", CHOICES)
+def test_a_fill_on_the_card_is_reproducible(choice: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(VARIABLE, choice)
     request = InfillRequest(
         document="a", prefix="import os\nimport ", suffix="\n\nprint(sys.argv)\n", language="python"
     )
-    once, again = (Infiller(checkpoint.model, tokenizer, settings).complete(request) for _ in range(2))
+    infiller = open_infiller()
+    assert (infiller.model.kernels is not None) == (choice == "triton")
+    once = infiller.complete(request)
+    infiller.forget("a")
+    again = infiller.complete(request)
     assert once.text == again.text
     assert once.steps >= 2
