@@ -2,6 +2,7 @@
 # make test           sets up, then formats, lints, types and tests are checked
 # make test-editors   installs real editors in .editors/ (Debian and its registries only) and tests the clients in them
 # make vsix           builds the VS Code extension, build/midfill.vsix
+# make gpu            measures on a card, in parts, at most ten minutes; make gpu-report makes tables and plots of it
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
@@ -14,7 +15,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
 endif
 
-.PHONY: setup test test-editors check demo vsix bench gpu nano catalogue clean
+.PHONY: setup test test-editors check demo vsix bench bench-kernels bench-engine gpu gpu-report nano catalogue clean
 
 setup: .venv/.engine
 
@@ -73,11 +74,22 @@ bench: .venv/.dev
 demo: .venv/.engine
 	$(BIN)/midfill fill $(DEMO)
 
+bench-kernels bench-engine: bench-%: .venv/.dev
+	$(BIN)/python tests/benchmarks/bench_$*.py
+
 # Uses the python at hand, which must have torch with CUDA, triton and pytest; installs nothing, misses plugins gladly.
-gpu: export PYTHONPATH = server:engine:kernels
+# PART is tests, engine, kernels or nano; FORCE=1 measures again what these sources have been measured for.
 gpu:
-	$(PYTHON) -m pytest -m gpu -W ignore::pytest.PytestConfigWarning $$(grep -rl 'mark[.]gpu' tests --include='test_*.py')
-	for bench in tests/benchmarks/bench_*.py; do $(PYTHON) $$bench || exit 1; done
+	$(PYTHON) -m tests.benchmarks.gpu.parts $(PART) $(if $(FORCE),--force)
+
+gpu-report:
+	$(PYTHON) -m tests.benchmarks.gpu.report --write engine/README.md kernels/README.md --plots tests/benchmarks/results
+
+# What the engine imports and the lent machine's Python 3.12 lacks; `make gpu` there finds it.
+.gpu:
+	$(PYTHON) -m pip install --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
+		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --target $@ \
+		msgspec platformdirs jsonschema-rs jsonschema-specifications referencing rpds-py
 
 # Each step skips what it finds done, so this resumes after an interruption.
 nano: .venv/.dev
@@ -94,4 +106,4 @@ catalogue:
 	$(PYTHON) server/schemastore/write_catalogue.py $(CATALOG) $(COMMIT)
 
 clean:
-	rm -rf .venv .editors build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .editors .gpu build dist .pytest_cache .ruff_cache .hypothesis
