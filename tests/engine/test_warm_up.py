@@ -6,9 +6,12 @@ import sys
 
 import pytest
 from tests.engine.small_model import small_model
+from tests.engine.test_kernel_drafter import drafter_for
 
 from midfill.engine.canvas import DenoiseSettings
 from midfill.engine.device_canvas import rows_for
+from midfill.engine.infill import MOST_DRAFTS
+from midfill.engine.kernel_drafter import KernelDrafter
 from midfill.engine.prompt import PromptLimits
 from midfill.engine.settings import InfillSettings
 from midfill.engine.warm_up import canvas_shapes, give_kernels
@@ -53,6 +56,14 @@ def test_a_model_is_given_kernels() -> None:
     assert model.device_canvas is not None
 
 
+@pytest.mark.parametrize("head_dim", [16, 8])
+def test_its_drafter_is_given_them_where_it_is(head_dim: int) -> None:
+    model = small_model(head_dim=head_dim)
+    drafter = drafter_for(model)
+    give_kernels(model, SETTINGS, drafter)
+    assert (model.kernels is not None) == (drafter.kernels is not None) == (head_dim == 16)
+
+
 def test_a_model_stays_as_it_is_where_kernels_cannot_be_built() -> None:
     # In a process of its own, as here kernels are interpreted; without a card, Triton refuses as without a compiler.
     hidden = os.environ | {"TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -66,7 +77,10 @@ def test_a_model_stays_as_it_is_where_kernels_cannot_be_built() -> None:
 @pytest.mark.gpu
 def test_on_a_card_all_of_them_are_graphs() -> None:
     model = small_model(head_dim=16).to("cuda")
-    give_kernels(model, SETTINGS)
+    drafter = drafter_for(model)
+    give_kernels(model, SETTINGS, drafter)
+    assert isinstance(drafter.kernels, KernelDrafter)
+    assert set(drafter.kernels._rounds) == set(range(1, MOST_DRAFTS + 1))
     assert model.device_canvas is not None
     buffers = model.device_canvas._buffers
     assert {key[:2] for key in buffers} == set(canvas_shapes(SETTINGS))

@@ -1,8 +1,8 @@
 """Drafts on kernels: all drafts of a round in one CUDA graph, each fed to the next on the device.
 
 The host is waited for once a round, not once a draft. A draft of four layers is about 50 launches where its definition
-is about 125. Bytes moved a draft: the drafter's weights, 840 MB for 26B-A4B in bfloat16, of which 537 MB are its head, and
-the target's K and V in its last sliding and its last full layer.
+is about 125. Bytes moved a draft: the drafter's weights, 840 MB for 26B-A4B in bfloat16, of which 537 MB are its
+head, and the target's K and V in its last sliding and its last full layer.
 """
 
 from collections.abc import Callable

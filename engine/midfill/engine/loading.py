@@ -79,7 +79,7 @@ def open_infiller(
     if _uses_kernels(device):
         from midfill.engine.warm_up import give_kernels  # here: it needs Triton
 
-        give_kernels(checkpoint.model, settings)
+        give_kernels(checkpoint.model, settings, drafter)
     return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter)
 
 

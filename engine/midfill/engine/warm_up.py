@@ -12,7 +12,10 @@ from torch import Tensor
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.device_canvas import ROWS, DeviceCanvas, rows_for
 from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.drafter import Drafter
 from midfill.engine.graphs import GraphPool
+from midfill.engine.infill import MOST_DRAFTS
+from midfill.engine.kernel_drafter import KernelDrafter
 from midfill.engine.kernel_passes import MOST_GRAPHED, KernelPasses
 from midfill.engine.kv import KVSlot
 from midfill.engine.packed_layers import can_pack
@@ -27,10 +30,11 @@ SCORINGS = ((16, 16), (16, 17), (4, 33), (4, 64), (2, 3))
 """The same of fills that are compared: how many, and their tokens."""
 
 
-def give_kernels(model: CausalGemma, settings: InfillSettings) -> None:
+def give_kernels(model: CausalGemma, settings: InfillSettings, drafter: Drafter | None = None) -> None:
     """From now on the passes of `model` run on kernels, on a card as graphs; if there are kernels for all its layers.
 
-    Takes seconds, longer where Triton has not yet compiled them, and shows that on a terminal.
+    So do the drafts of its `drafter`. Takes seconds, longer where Triton has not yet compiled them, and shows that on
+    a terminal.
     """
     if not can_pack(model.config):
         log.info("this model runs without kernels")
@@ -41,8 +45,11 @@ def give_kernels(model: CausalGemma, settings: InfillSettings) -> None:
     passes = model.kernels = KernelPasses(model, graphs)
     if isinstance(model, DiffusionGemma):
         model.device_canvas = DeviceCanvas(passes, graphs)
+    drafts = KernelDrafter(drafter, model) if drafter is not None and can_pack(drafter.config) else None
+    if drafter is not None:
+        drafter.kernels = drafts
     if graphs is not None:
-        _warm_up(model, passes, settings)
+        _warm_up(model, passes, settings, drafts)
 
 
 def _can_build(weight: Tensor) -> bool:
@@ -56,13 +63,15 @@ def _can_build(weight: Tensor) -> bool:
 
 
 @torch.inference_mode()
-def _warm_up(model: CausalGemma, passes: KernelPasses, settings: InfillSettings) -> None:
+def _warm_up(model: CausalGemma, passes: KernelPasses, settings: InfillSettings, drafts: KernelDrafter | None) -> None:
     """Compiles what is not in Triton's cache, and records the graphs."""
     works = [partial(passes.warm_up, count) for count in (*range(1, MOST_GRAPHED + 1), *PREFILLS)]
     works += [partial(_read_rows, passes, *shape) for shape in SCORINGS]
     if isinstance(model, DiffusionGemma) and model.device_canvas is not None:
         warm_up = model.device_canvas.warm_up
         works += [partial(warm_up, *shape, settings.denoise) for shape in canvas_shapes(settings)]
+    if drafts is not None:
+        works += [partial(drafts.warm_up, count) for count in range(MOST_DRAFTS, 0, -1)]
     console = Console(stderr=True)
     for work in track(works, "warming up", console=console, disable=not console.is_terminal, transient=True):
         work()
