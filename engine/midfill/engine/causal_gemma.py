@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from midfill.engine.config import TextConfig
+from midfill.engine.cpu_products import CPUProduct, pad_rows
 from midfill.engine.gemma4 import DecoderLayer, RMSNorm, rotary_table
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class CausalGemma(nn.Module):
 
     kernels: "Passes | None" = None
     """The same passes on kernels, where there are any for this model and its device."""
+    cpu_head: CPUProduct | None = None
+    """The embedding as a product, where `cpu_layers` laid out the model."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -94,9 +97,15 @@ class CausalGemma(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states [..., hidden] -> logits [..., V] float32, soft-capped."""
-        logits = (hidden @ self.embed_tokens.weight.T).float()
+        logits = self._raw_logits(hidden).float()
         cap = self.config.final_logit_softcapping
         return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def _raw_logits(self, hidden: Tensor) -> Tensor:
+        if self.cpu_head is None:
+            return hidden @ self.embed_tokens.weight.T
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        return self.cpu_head(pad_rows(rows))[: len(rows)].view(*hidden.shape[:-1], -1)
 
 
 def run_layers(

@@ -32,6 +32,7 @@ def lay_out(model: CausalGemma) -> None:
     if can_lay_out(model.config):
         layers = [layer for layer in model.layers if isinstance(layer, DecoderLayer)]
         model.layers = nn.ModuleList(CPULayer(layer, model.config, index) for index, layer in enumerate(layers))
+        model.cpu_head = CPUProduct(model.embed_tokens.weight)
 
 
 class CPULayer(nn.Module):

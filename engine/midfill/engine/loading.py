@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from midfill.engine.checkpoint import LoadedCheckpoint, load
+from midfill.engine.cpu_layers import lay_out
 from midfill.engine.drafter import Drafter
 from midfill.engine.errors import CheckpointError, InputError
 from midfill.engine.gemma4_checkpoint import LoadedGemma4, load_drafter, load_gemma4
@@ -21,7 +22,7 @@ from midfill.engine.model_pair import ModelPair
 from midfill.engine.settings import settings_for
 from midfill.engine.stored_models import look_at, readable
 from midfill.engine.tokenizer import Tokenizer
-from midfill.kernels.selection import CHOICES, VARIABLE, uses_kernels
+from midfill.kernels.selection import CHOICES, VARIABLE, definitions_are_forced, uses_kernels
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ def open_infiller(
         from midfill.engine.warm_up import give_kernels  # here: it needs Triton
 
         give_kernels(checkpoint.model, settings, drafter)
+    elif device.type == "cpu" and not definitions_are_forced():
+        lay_out(checkpoint.model)
     return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter)
 
 

@@ -24,3 +24,8 @@ def uses_kernels(device: torch.device) -> bool:
         return forced == "triton"
     is_able = device.type == "cuda" and torch.cuda.get_device_capability(device) >= OLDEST
     return is_able and find_spec("triton") is not None
+
+
+def definitions_are_forced() -> bool:
+    """Whether `MIDFILL_KERNELS=reference` is set: then nothing but the definitions runs, on a CPU either."""
+    return os.environ.get(VARIABLE) == "reference"
