@@ -52,8 +52,12 @@ def lay_out(prompt: Prompt, lengths: Sequence[int], vocabulary: Vocabulary, sett
     size = settings.canvas_size(max(lengths))
     rows = [canvas_row(length, prompt.suffix, size, vocabulary.pad) for length in lengths]
     tokens = torch.tensor(rows, device=vocabulary.device)
-    hole = torch.arange(size, device=vocabulary.device) < torch.tensor(lengths, device=vocabulary.device)[:, None]
-    return Layout(tokens, hole, vocabulary.unwritable, vocabulary.not_starting_with(prompt.partial))
+    ends = torch.tensor(lengths, device=vocabulary.device)[:, None]
+    places = torch.arange(size, device=vocabulary.device)
+    banned_first = vocabulary.not_starting_with(prompt.partial)
+    return Layout(
+        tokens, places < ends, vocabulary.unwritable, banned_first, needed=places < ends + settings.suffix_head
+    )
 
 
 def canvas_row(hole: int, suffix: Sequence[int], size: int, pad: int) -> list[int]:

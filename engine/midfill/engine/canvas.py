@@ -46,6 +46,8 @@ class Layout(NamedTuple):
     """[V] bool, tokens that may not be written."""
     banned_first: Tensor | None = None
     """[V] bool, tokens that may not be written at position 0."""
+    needed: Tensor | None = None
+    """[B, C] bool, what a canvas has to have, its hole at least: the rest is left out where that saves time."""
     refine: "Refine | None" = None
     """What more is known of the holes than the model says."""
 
@@ -125,7 +127,8 @@ class _Denoiser:
         """One forward pass, and what it makes of the canvas. The vocabulary is looked at for hole positions only."""
         settings, rows = self.settings, self.active
         tokens, hole = self.layout.tokens[rows], self.layout.hole[rows]
-        hidden = denoise(self.model, self.slot, self.noisy, self.soft)
+        needed = None if self.layout.needed is None else self.layout.needed[rows]
+        hidden = denoise(self.model, self.slot, self.noisy, self.soft, needed)
         logits = self._scaled_logits(hidden[hole], hole, step)
         log_probabilities = logits.log_softmax(dim=-1)
         if self.layout.refine is not None:

@@ -112,7 +112,7 @@ class KVSlot:
         mask = torch.ones(new, past + new, dtype=torch.bool, device=q.device).tril(past)
         if layer.is_sliding:
             mask = mask.triu(past - self.config.sliding_window + 1)
-        return _attention(q, torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2), mask)
+        return attention(q, torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2), mask)
 
     def attend_canvas(self, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention of B canvases [B, H, C, D], each to itself and to the cached prompt; nothing is stored.
@@ -120,12 +120,12 @@ class KVSlot:
         On sliding layers every canvas row sees the same last window - 1 prompt tokens, as in transformers.
         """
         past_k, past_v = self._past(index, q.shape[0])
-        return _attention(q, torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2), None)
+        return attention(q, torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2), None)
 
     def attend_cached(self, index: int, q: Tensor, seen: int) -> Tensor:
         """Attention of q [1, H, T, D] to the last `seen` cached tokens of layer `index`, or to all if fewer."""
         first = max(0, len(self.tokens) - seen)
-        return _attention(q, self.keys(index)[None, :, first:], self.values(index)[None, :, first:], None)
+        return attention(q, self.keys(index)[None, :, first:], self.values(index)[None, :, first:], None)
 
     def attend_and_store(self, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """`attend_causal` of one row whose K and V stay in the slot."""
@@ -141,5 +141,5 @@ class KVSlot:
         return past_k.expand(rows, -1, -1, -1), past_v.expand(rows, -1, -1, -1)
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0, enable_gqa=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.kv import KVSlot
+from midfill.engine.token_tree import TokenTree, attend_side_by_side, attend_tree, lineage
 
 
 class Passes(Protocol):
@@ -37,11 +38,29 @@ def read_rows(model: CausalGemma, slot: KVSlot, ids: Tensor) -> Tensor:
     return model.encode(ids, _positions(slot, ids), slot.attend_causal)
 
 
-def denoise(model: DiffusionGemma, slot: KVSlot, canvas: Tensor, soft: Tensor | None) -> Tensor:
-    """Hidden states [B, C, hidden] of canvases [B, C] behind `slot`, self-conditioned by `soft` [B, C, hidden]."""
+def read_tree(model: CausalGemma, slot: KVSlot, tree: TokenTree) -> Tensor:
+    """Hidden states [N, hidden] at the nodes of a tree that continues `slot`, and nothing is stored."""
+    seen = lineage(tree).to(slot.device)
+    ids = torch.tensor([tree.tokens], device=slot.device)
+    return model.encode(ids, len(slot.tokens) + seen.sum(dim=-1) - 1, attend_tree(slot, seen))[0]
+
+
+def denoise(
+    model: DiffusionGemma, slot: KVSlot, canvas: Tensor, soft: Tensor | None, needed: Tensor | None = None
+) -> Tensor:
+    """Hidden states [B, C, hidden] of canvases [B, C] behind `slot`, self-conditioned by `soft` [B, C, hidden].
+
+    Where a CPU computes, positions that are not `needed` [B, C] are left out, and 0.
+    """
     if model.kernels is not None:
         return model.kernels.denoise(slot, canvas, soft)
-    return model.denoise(canvas, _positions(slot, canvas), soft, slot.attend_canvas)
+    if needed is None or slot.device.type != "cpu":
+        return model.denoise(canvas, _positions(slot, canvas), soft, slot.attend_canvas)
+    rows, columns = needed.nonzero(as_tuple=True)
+    flat = None if soft is None else soft[rows, columns][None]
+    attend = attend_side_by_side(slot, rows)
+    found = model.denoise(canvas[rows, columns][None], len(slot.tokens) + columns, flat, attend)[0]
+    return found.new_zeros(*canvas.shape, found.shape[-1]).index_put((rows, columns), found)
 
 
 def _positions(slot: KVSlot, ids: Tensor) -> Tensor:

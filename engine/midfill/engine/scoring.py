@@ -7,7 +7,8 @@ from torch import Tensor
 
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
-from midfill.engine.passes import read_rows
+from midfill.engine.passes import read_rows, read_tree
+from midfill.engine.token_tree import token_tree
 
 
 @torch.inference_mode()
@@ -20,13 +21,34 @@ def continuation_log_probabilities(
     """
     assert slot.last_hidden is not None
     assert all(continuations)
-    longest = max(len(tokens) for tokens in continuations)
-    padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in continuations], device=slot.device)
-    first = slot.last_hidden.expand(len(padded), 1, -1)
-    hidden = first
-    if longest > 1:
-        hidden = torch.cat((first, read_rows(model, slot, padded[:, :-1])), dim=1)
+    if model.kernels is not None:
+        hidden, rows = _read_rows(model, slot, continuations)
+    else:
+        hidden, rows = _read_tree(model, slot, continuations)
+    follow = model.logits(torch.cat((slot.last_hidden[None], hidden))).log_softmax(dim=-1)
     return [
-        model.logits(row[: len(tokens)]).log_softmax(dim=-1).gather(-1, ids[: len(tokens), None])[:, 0]
-        for row, tokens, ids in zip(hidden, continuations, padded, strict=True)
+        follow[[0, *(1 + row for row in before)], list(tokens)]
+        for before, tokens in zip(rows, continuations, strict=True)
     ]
+
+
+def _read_rows(
+    model: CausalGemma, slot: KVSlot, continuations: Sequence[Sequence[int]]
+) -> tuple[Tensor, list[list[int]]]:
+    """Hidden states [N, hidden], and of each continuation those before its tokens but the first. A row for each."""
+    length = max(len(tokens) for tokens in continuations) - 1
+    if not length:
+        return model.embed_tokens.weight[:0], [[] for _ in continuations]
+    padded = [[*tokens, *[0] * length][:length] for tokens in continuations]
+    hidden = read_rows(model, slot, torch.tensor(padded, device=slot.device)).flatten(0, 1)
+    starts = range(0, len(hidden), length)
+    return hidden, [list(range(start, start + len(t) - 1)) for start, t in zip(starts, continuations, strict=True)]
+
+
+def _read_tree(
+    model: CausalGemma, slot: KVSlot, continuations: Sequence[Sequence[int]]
+) -> tuple[Tensor, list[list[int]]]:
+    """The same, as a tree: without padding, and with what continuations begin with alike read once."""
+    tree = token_tree([tokens[:-1] for tokens in continuations])
+    hidden = read_tree(model, slot, tree) if tree.tokens else model.embed_tokens.weight[:0]
+    return hidden, tree.paths
