@@ -18,6 +18,7 @@ from midfill.engine.kernel_passes import KernelPasses
 from midfill.engine.kv import KVSlot
 from midfill.engine.packed_layers import pack
 from midfill.engine.packed_pass import product, run_packed
+from midfill.engine.passes import read
 from midfill.kernels.attention import attend, programs_without_splits, splits_for
 from midfill.kernels.qkv import qkv_norm_rope
 
@@ -67,8 +68,7 @@ class KernelDrafter:
     def warm_up(self, count: int) -> None:
         """Makes what `draft` needs for so many drafts."""
         slot = KVSlot(self.target.config, self._hidden.device, self._hidden.dtype)
-        slot.reserve(1)
-        slot.commit([0], torch.zeros_like(self._hidden[0]))
+        slot.commit([0], read(self.target, slot, [0])[0])
         self.draft(slot, 0, count)
 
     def _round(self, count: int) -> Round:
