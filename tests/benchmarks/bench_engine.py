@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.benchmarks.gpu.floors import Cost, read_cost, step_cost
-from tests.benchmarks.gpu.large_model import LARGE, TINY, config_of, random_model
+from tests.benchmarks.gpu.floors import Cost, draft_cost, read_cost, step_cost
+from tests.benchmarks.gpu.large_model import LARGE, TINY, config_of, random_drafter, random_model
 from tests.benchmarks.gpu.results import FOLDER, Results, told_error
 from tests.benchmarks.gpu.timing import Peaks, machine, measure_peaks, once_us, synchronise, waited_us
 
@@ -33,6 +33,7 @@ from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.gemma4 import Router
 from midfill.engine.graphs import GraphPool
+from midfill.engine.kernel_drafter import KernelDrafter
 from midfill.engine.kernel_passes import KernelPasses
 from midfill.engine.kv import KVSlot
 
@@ -55,6 +56,7 @@ class Plan:
         self.contexts = (10,) if tiny else (4096, 512, 16_384, 65_536)
         self.chunk = 6 if tiny else CHUNK
         self.verified = (2,) if tiny else (1, 2, 3, 4, 5)
+        self.drafted = (2,) if tiny else (1, 2, 3, 6)
         self.num_steps = 2 if tiny else 8
         self.decodes = 1 if tiny else 3
         self.repeats = 1 if tiny else 20
@@ -70,7 +72,8 @@ class Plan:
 class Bench:
     """One model, its kernels, and one document's slot."""
 
-    def __init__(self, model: DiffusionGemma, plan: Plan, results: Results, peaks: Peaks) -> None:
+    def __init__(self, model: DiffusionGemma, text: dict[str, Any], plan: Plan, results: Results, peaks: Peaks) -> None:
+        self.text = text
         self.model, self.config, self.plan, self.results, self.peaks = model, model.config, plan, results, peaks
         self.device, dtype = model.norm.weight.device, model.norm.weight.dtype
         graphs = GraphPool() if self.device.type == "cuda" else None
@@ -82,6 +85,7 @@ class Bench:
         )  # so that no canvas ends early
         self.slot = KVSlot(self.config, self.device, dtype)
         self.distinct = cache(self._distinct)
+        self.drafts = cache(self._drafts)
 
     def tokens(self, count: int) -> list[int]:
         return torch.randint(0, self.config.vocab_size, (count,)).tolist()
@@ -140,6 +144,14 @@ class Bench:
         cost = read_cost(self.config, count, context, distinct, with_logits=True)
         return self._figures(statistics.median(times) / 1e3, cost, distinct)
 
+    def draft(self, count: int, context: int) -> dict[str, Any]:
+        """A round of so many drafts, up to the host that has them."""
+        self.fill_slot(context)
+        drafts = self.drafts()
+        times = waited_us(lambda: drafts.draft(self.slot, 0, count), self.plan.repeats, self.device)
+        cost = draft_cost(drafts.drafter.config, self.config, context).times(count)
+        return self._figures(statistics.median(times) / 1e3, cost, 0)
+
     def agreement(self, canvas: int, context: int) -> dict[str, Any]:
         """How far hidden states by kernels are from those by the definition, of the same dtype: ‖difference‖ / ‖·‖."""
         self.fill_slot(context)
@@ -184,6 +196,14 @@ class Bench:
             "bytes": int(cost.num_bytes),
             "distinct_experts": round(distinct, 1),
         }
+
+    def _drafts(self) -> KernelDrafter:
+        drafter = random_drafter(self.text, self.device, self.slot.dtype)
+        self.model.kernels = self.passes  # which a drafter wants of its target
+        try:
+            return KernelDrafter(drafter, self.model)
+        finally:
+            self.model.kernels = None
 
     def _decoded(self, canvas: int, canvases: int) -> Generator[Canvas, None, None]:
         tokens = torch.zeros(canvases, canvas, dtype=torch.int64, device=self.device)
@@ -278,6 +298,9 @@ def works(bench: Bench, text: dict[str, Any]) -> Iterator[Work]:
     for count in plan.verified:
         shape = {"tokens": count, "context": context}
         yield known("read", "midfill", (shape, lambda count=count: bench.read(count, context)))
+    for count in plan.drafted:
+        shape = {"drafts": count, "context": context}
+        yield known("draft", "midfill", (shape, lambda count=count: bench.draft(count, context)))
     chunk = {"tokens": plan.chunk, "context": context}
     yield known("prefill", "midfill", (chunk, lambda: bench.prefill(context)))
     yield known("step", "transformers", (at_main, lambda: theirs().step(canvas, context)))
@@ -332,7 +355,7 @@ def run(arguments: argparse.Namespace, device: torch.device) -> None:
     results.note(copy_gb_s=round(peaks.bytes_per_us / 1e3, 1), product_tflops=round(peaks.flops_per_us / 1e6, 1))
     model = random_model(config_of(text), device, torch.bfloat16 if is_card else torch.float32)
     results.note(weights_gb=round(sum(each.numel() * each.element_size() for each in model.parameters()) / 1e9, 2))
-    bench = Bench(model, Plan(arguments.tiny), results, peaks)
+    bench = Bench(model, text, Plan(arguments.tiny), results, peaks)
     skipped = measure(works(bench, text), results, device, ends_at)
     results.note(skipped=skipped, peak_gb=round(torch.cuda.max_memory_allocated() / 1e9, 1) if is_card else None)
 

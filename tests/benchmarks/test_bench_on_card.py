@@ -36,7 +36,13 @@ def test_each_kernel_is_timed_beside_others(tmp_path: Path) -> None:
 def test_the_engine_is_timed_beside_its_floor_and_transformers(tmp_path: Path) -> None:
     bench_engine.run(arguments(tmp_path), DEVICE)
     found = records(tmp_path, "engine")
-    assert {record["what"] for record in found if record["by"] == "midfill"} >= {"step", "fill", "read", "prefill"}
+    assert {record["what"] for record in found if record["by"] == "midfill"} >= {
+        "step",
+        "fill",
+        "read",
+        "draft",
+        "prefill",
+    }
     assert {record["what"] for record in found if record["by"] == "transformers"} == {"step", "prefill"}
     assert all(record["distinct_experts"] <= 4 for record in found if "ratio" in record)
     assert next(record for record in found if record["what"] == "agreement")["relative_difference"] < 1e-4

@@ -7,6 +7,7 @@ the cached prompt what each layer sees, twenty rows of hidden size a token and l
 from typing import NamedTuple
 
 from midfill.engine.config import LayerConfig, ModelConfig
+from midfill.engine.gemma4_config import DrafterConfig
 
 WEIGHT_BYTES = 2
 """bfloat16, as are K, V and all that lies between kernels."""
@@ -35,6 +36,20 @@ def read_cost(config: ModelConfig, tokens: int, context: int, distinct: float, w
     embedding = config.vocab_size * config.hidden_size
     # Logits written, and read where the likeliest is looked for.
     return cost.plus(WEIGHT_BYTES * (embedding + 2 * tokens * config.vocab_size), 2 * tokens * embedding)
+
+
+def draft_cost(drafter: DrafterConfig, target: ModelConfig, context: int) -> Cost:
+    """A draft: all weights of the drafter, whose embedding is its head, and what each layer sees of the target's KV."""
+    hidden, backbone = drafter.hidden_size, drafter.backbone_hidden_size
+    weights = hidden * (drafter.vocab_size + 3 * backbone)
+    cached, keys = {}, 0
+    for layer in drafter.layers:
+        weights += 2 * hidden * layer.num_heads * layer.head_dim + 3 * hidden * drafter.intermediate_size
+        seen = min(context, target.sliding_window + 1) if layer.is_sliding else context
+        keys += seen * layer.num_heads * layer.head_dim
+        # Layers of a kind read the same of the target's, which stays in the card's cache from one to the next.
+        cached[layer.kind] = 2 * layer.num_kv_heads * layer.head_dim * seen
+    return Cost(WEIGHT_BYTES * (weights + sum(cached.values())), 2 * weights + 4 * keys)
 
 
 def step_cost(config: ModelConfig, canvas: int, canvases: int, context: int, distinct: float) -> Cost:

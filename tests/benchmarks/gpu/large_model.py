@@ -4,13 +4,17 @@ The weights are made where they are used: 50 GB pass through no other memory.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from midfill.engine.config import ModelConfig, parse_config
 from midfill.engine.diffusion_gemma import DiffusionGemma
+from midfill.engine.drafter import Drafter
+from midfill.engine.gemma4_config import parse_drafter_config
 
+Model = TypeVar("Model", bound=nn.Module)
 SLIDING, FULL = "sliding_attention", "full_attention"
 LARGE: dict[str, Any] = {
     "vocab_size": 262144,
@@ -58,6 +62,8 @@ TINY: dict[str, Any] = {
     "sliding_window": 8,
     "max_position_embeddings": 128,
 }
+DRAFTER_SIZES = {"hidden_size": 1024, "intermediate_size": 8192}
+"""Of google/gemma-4-26B-A4B-it-assistant; the heads are its target's."""
 CANVAS_LENGTH = 256
 
 
@@ -72,6 +78,22 @@ def random_model(config: ModelConfig, device: torch.device, dtype: torch.dtype) 
     """A model with weights that keep all numbers within bounds, and whose routers choose about evenly."""
     with torch.device("meta"):
         model = DiffusionGemma(config).to(dtype)
+    return _randomised(model, device)
+
+
+@torch.inference_mode()
+def random_drafter(text: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Drafter:
+    """A drafter for a target with this text_config: three sliding layers and a full one, which read the target's KV."""
+    layers = {"layer_types": [SLIDING] * 3 + [FULL], "num_hidden_layers": 4, "num_kv_shared_layers": 4}
+    experts = {"enable_moe_block": False, "num_experts": None, "top_k_experts": None, "moe_intermediate_size": None}
+    own = {**text, **DRAFTER_SIZES, **layers, **experts, "final_logit_softcapping": None, "attention_k_eq_v": True}
+    raw = {"model_type": "gemma4_assistant", "backbone_hidden_size": text["hidden_size"], "text_config": own}
+    with torch.device("meta"):
+        drafter = Drafter(parse_drafter_config(raw, Path(__file__))).to(dtype)
+    return _randomised(drafter, device)
+
+
+def _randomised(model: Model, device: torch.device) -> Model:
     model = model.to_empty(device=device).eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1:

@@ -17,6 +17,8 @@ from xml.sax.saxutils import escape
 from tests.benchmarks.gpu.results import FOLDER
 
 PARTS = ("tests", "engine", "kernels", "nano")
+ACCEPTANCES = 0.6, 0.8
+SPEED_HEAD = tuple(f"speed-up at {kept:.0%} kept" for kept in ACCEPTANCES)
 OURS = ("midfill", "torch")
 """Whose figures have a row of their own; the others stand beside them."""
 NOTHING = "Nothing measured yet: `make gpu` does it where there is a card."
@@ -86,21 +88,42 @@ def engine_table(found: dict[str, Any]) -> str:
     head = "work", "ms", "floor, ms", "ratio", "distinct experts", "transformers, ms", "faster by"
     launched = [row for each in found["records"] for row in each.get("kernels", [])]
     profile = [table(("of a denoise step", "launches", "us in all"), launched)] if launched else []
-    return "\n\n".join([table(head, rows), *profile])
+    drafted = drafting(records)
+    speeds = [table(("drafts a round", "ms a round", *SPEED_HEAD), drafted)] if drafted else []
+    return "\n\n".join([table(head, rows), *speeds, *profile])
+
+
+def drafting(records: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Of rounds of k drafts and the pass that verifies them: ms, and how many times plain writing's speed that is.
+
+    Where each draft is kept with probability a as long as those before it are, a round gives 1 + a + ... + a^k tokens.
+    """
+    timed = [each for each in records if "ms" in each]
+    read = {each["tokens"]: each["ms"] for each in timed if each["what"] == "read"}
+    rows = []
+    for count, ms in ((each["drafts"], each["ms"]) for each in timed if each["what"] == "draft"):
+        if count + 1 in read and 1 in read:
+            cycle = ms + read[count + 1]
+            tokens = [sum(kept**place for place in range(count + 1)) for kept in ACCEPTANCES]
+            rows.append((count, round(cycle, 2), *(round(each * read[1] / cycle, 2) for each in tokens)))
+    return rows
 
 
 def _work(record: dict[str, Any]) -> tuple[Any, ...]:
-    keys = "what", "canvas", "canvases", "context", "tokens", "steps"
+    keys = "what", "canvas", "canvases", "context", "tokens", "steps", "drafts"
     return tuple(record.get(key) for key in keys)
 
 
 def _told_work(record: dict[str, Any]) -> str:
-    what, canvas, canvases, context, tokens, steps = _work(record)
-    size = f"{tokens} tokens" if tokens else f"{canvases} x {canvas}"
+    what, canvas, canvases, context, tokens, steps, drafts = _work(record)
+    size = f"{canvases} x {canvas}"
+    if tokens or drafts:
+        size = f"{tokens} tokens" if tokens else f"{drafts} of them"
     names = {
         "step": "denoise step",
         "fill": f"fill of {steps} steps",
         "read": "tokens written or verified",
+        "draft": "drafts",
         "prefill": "prompt read",
         "forward": "pass by the definition",
         "profile": "profile of a step",

@@ -1,8 +1,9 @@
 """The floors are those of the project's roofline, which was worked out apart from this code."""
 
 import pytest
-from tests.benchmarks.gpu.floors import Cost, read_cost, step_cost
-from tests.benchmarks.gpu.large_model import LARGE, config_of
+import torch
+from tests.benchmarks.gpu.floors import Cost, draft_cost, read_cost, step_cost
+from tests.benchmarks.gpu.large_model import LARGE, config_of, random_drafter
 
 CONFIG = config_of(LARGE)
 TOLERANCE = 0.006
@@ -21,6 +22,15 @@ def test_a_step_costs_what_the_roofline_says(canvas: int, distinct: float, gigab
 
 def test_a_token_costs_what_the_roofline_says() -> None:
     assert read_cost(CONFIG, 1, 4096, 8, with_logits=True).num_bytes / 4.3e9 == pytest.approx(1.85, rel=TOLERANCE)
+
+
+def test_a_draft_costs_what_the_roofline_says() -> None:
+    drafter = random_drafter(LARGE, torch.device("meta"), torch.bfloat16)
+    num_weights = sum(each.numel() for each in drafter.parameters())
+    cost = draft_cost(drafter.config, CONFIG, 4096)
+    cached = 2 * 2 * (8 * 256 * 1025 + 2 * 512 * 4096)
+    assert cost.num_bytes == pytest.approx(2 * num_weights + cached, rel=1e-4)  # all but the norms
+    assert num_weights == pytest.approx(419.7e6, rel=1e-3)
 
 
 def test_canvases_that_share_a_prompt_read_it_once() -> None:

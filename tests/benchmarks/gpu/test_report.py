@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from tests.benchmarks.gpu.report import NOTHING, PARTS, table, tables, write_between, write_plots
+from tests.benchmarks.gpu.report import NOTHING, PARTS, drafting, table, tables, write_between, write_plots
 
 MACHINE = {"device": "H", "torch": "2", "triton": "3", "python": "3.12", "date": "2026-01-01"}
 PEAKS = {"copy_gb_s": 4300.0, "product_tflops": 790.0}
@@ -91,3 +91,13 @@ def test_plots_are_drawings_with_a_bar_for_each_figure(folder: Path, tmp_path: P
         rects = [each for each in drawing.iter() if each.tag.endswith("rect")]
         assert sum(each.get("fill") == "#4a78b5" for each in rects) == bars
         assert any(each.get("fill") == "#c0392b" for each in rects)
+
+
+def test_the_speed_of_drafting_is_that_of_its_rounds() -> None:
+    records = [
+        {"what": "read", "tokens": 1, "ms": 2.0},
+        {"what": "read", "tokens": 3, "ms": 3.5},
+        {"what": "draft", "drafts": 2, "ms": 0.5},
+        {"what": "draft", "drafts": 6, "ms": 1.0},  # nobody timed its verification
+    ]
+    assert drafting(records) == [(2, 4.0, round((1 + 0.6 + 0.36) / 2, 2), round((1 + 0.8 + 0.64) / 2, 2))]
