@@ -10,6 +10,9 @@ from midfill.engine.kv import KVSlot
 from midfill.engine.passes import read_rows, read_tree
 from midfill.engine.token_tree import token_tree
 
+LOGITS_AT_ONCE = 1 << 26
+"""256 positions of Google's vocabulary: 268 MB in float32, three times over. Each part reads the embedding once."""
+
 
 @torch.inference_mode()
 def continuation_log_probabilities(
@@ -25,11 +28,24 @@ def continuation_log_probabilities(
         hidden, rows = _read_rows(model, slot, continuations)
     else:
         hidden, rows = _read_tree(model, slot, continuations)
-    follow = model.logits(torch.cat((slot.last_hidden[None], hidden))).log_softmax(dim=-1)
-    return [
-        follow[[0, *(1 + row for row in before)], list(tokens)]
-        for before, tokens in zip(rows, continuations, strict=True)
-    ]
+    known = torch.cat((slot.last_hidden[None], hidden))
+    before = [place for each in rows for place in (0, *(1 + row for row in each))]
+    tokens = [token for each in continuations for token in each]
+    found = _log_probabilities(model, known, before, tokens)
+    return list(found.split([len(each) for each in continuations]))
+
+
+def _log_probabilities(model: CausalGemma, hidden: Tensor, rows: list[int], tokens: list[int]) -> Tensor:
+    """Of each of `tokens` [N] behind the hidden state that `rows` [N] says, of those in `hidden`: [N] float32."""
+    at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
+    if len(hidden) <= at_once:
+        return model.logits(hidden).log_softmax(dim=-1)[rows, tokens]
+    parts = []
+    for start in range(0, len(rows), at_once):
+        part = tokens[start : start + at_once]
+        follow = model.logits(hidden[rows[start : start + at_once]]).log_softmax(dim=-1)
+        parts.append(follow[list(range(len(part))), part])
+    return torch.cat(parts)
 
 
 def _read_rows(
