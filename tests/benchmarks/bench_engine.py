@@ -55,7 +55,7 @@ class Plan:
         self.numbers = (1, 2) if tiny else (1, 4, 8)
         self.contexts = (10,) if tiny else (4096, 512, 16_384, 65_536)
         self.chunk = 6 if tiny else CHUNK
-        self.verified = (2,) if tiny else (1, 2, 3, 4, 5)
+        self.verified = (2,) if tiny else (1, 2, 3, 4, 5, 7)
         self.drafted = (2,) if tiny else (1, 2, 3, 6)
         self.num_steps = 2 if tiny else 8
         self.decodes = 1 if tiny else 3
