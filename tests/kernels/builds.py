@@ -43,6 +43,8 @@ class Build(msgspec.Struct, frozen=True):
     constants: Mapping[str, int | float | bool | str | None]
     divisible: tuple[str, ...] = ()
     """Integer arguments that are multiples of 16, as strides are."""
+    varying: tuple[str, ...] = ()
+    """Integer arguments that differ from pass to pass, and so may not make another kernel of it."""
     num_warps: int = 4
     num_stages: int = 3
     targets: tuple[int, ...] = TARGETS
@@ -94,6 +96,9 @@ def _compile(build: Build, target: int) -> Built:
     kernel: Any = getattr(importlib.import_module(f"midfill.kernels.{build.module}"), build.kernel)
     kernel = getattr(kernel, "fn", kernel) if not hasattr(kernel, "arg_names") else kernel
     names = list(kernel.arg_names)
+    unspecialised = {parameter.name for parameter in kernel.params if parameter.do_not_specialize}
+    assert unspecialised == set(build.varying), f"{build.kernel}: not specialised on are {sorted(unspecialised)}"
+    assert not unspecialised & set(build.divisible), f"{build.kernel}: nothing is known of {sorted(unspecialised)}"
     missing = set(names) - set(build.signature) - set(build.constants)
     assert not missing, f"{build.kernel}: neither in signature nor in constants: {sorted(missing)}"
     aligned = [name for name, kind in build.signature.items() if kind.startswith("*") or name in build.divisible]

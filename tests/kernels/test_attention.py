@@ -1,6 +1,7 @@
 """Attention to a past somewhere in memory and to the new tokens themselves is what the definition says."""
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 
 import pytest
@@ -208,7 +209,9 @@ def _combine_builds() -> list[Build]:
     constants = [
         {"D": 512, "BLOCK_PARTS": parts, "BLOCK_SIZE": size} for parts, size in [(1, 512), (8, 512), (128, 64)]
     ]
-    return [Build("attention", "_combine_kernel", pointers | sizes, each, targets=(90,)) for each in constants]
+    varying = "rows", "tokens", "num_parts"
+    build = partial(Build, "attention", "_combine_kernel", pointers | sizes, varying=varying, targets=(90,))
+    return [build(constants=each) for each in constants]
 
 
 def _build(constants: Mapping[str, int], rows: int, targets: tuple[int, ...]) -> Build:
@@ -224,6 +227,7 @@ def _build(constants: Mapping[str, int], rows: int, targets: tuple[int, ...]) ->
         pointers | {"addresses_ptr": "*i64", "length_ptr": "*i64"} | sizes,
         {**constants, **blocks},
         divisible=("window",),
+        varying=("batch", "tokens", "splits"),
         num_warps=tile.num_warps,
         num_stages=tile.num_stages,
         targets=targets,

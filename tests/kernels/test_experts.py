@@ -117,12 +117,20 @@ def builds(dtype: torch.dtype, tile_rows: int, targets: tuple[int, ...]) -> list
     tiling = TILINGS[tile_rows]
     constants = {"ROWS": tile_rows, "WEIGHT_ROWS": tiling.weight_rows, "DEPTH": tiling.depth_bytes // dtype.itemsize}
     tiles = dict.fromkeys(("pairs_ptr", "tile_expert_ptr", "num_tiles_ptr"), "*i32")
-    sizes = dict.fromkeys(("num_pairs", "hidden", "size"), "i32")
+    sizes, varying = dict.fromkeys(("hidden", "size"), "i32"), {"num_pairs": "i32"}
     first = dict.fromkeys(("x_ptr", "gate_up_ptr", "out_ptr"), pointer) | {"top_k": "i32"}
     second = dict.fromkeys(("gated_ptr", "down_ptr", "out_ptr"), pointer) | {"weights_ptr": "*fp32"}
     return [
         Build(
-            "experts", name, tiles | sizes | own, constants, tuple(sizes), tiling.num_warps, tiling.num_stages, targets
+            "experts",
+            name,
+            tiles | sizes | varying | own,
+            constants,
+            tuple(sizes),
+            tuple(varying),
+            tiling.num_warps,
+            tiling.num_stages,
+            targets,
         )
         for name, own in (("_gate_up_kernel", first), ("_down_kernel", second))
     ]

@@ -153,7 +153,8 @@ def builds() -> list[Build]:
     sliding = {"NUM_HEADS": 16, "NUM_KV_HEADS": 8, "D": 256, "BLOCK": 4}
     full = {"NUM_HEADS": 16, "NUM_KV_HEADS": 2, "D": 512, "BLOCK": 2}
     aligned = ("rotating", "width", *strides)
-    return [Build("qkv", "_qkv_kernel", signature, constants, aligned, num_warps=1) for constants in (sliding, full)]
+    varying = ("num_tokens",)
+    return [Build("qkv", "_qkv_kernel", signature, each, aligned, varying, num_warps=1) for each in (sliding, full)]
 
 
 def test_it_compiles_for_every_card_without_a_spill() -> None:

@@ -112,9 +112,9 @@ def test_they_compile_for_every_card_without_a_spill() -> None:
     sizes = {"row_stride": "i32", "num_experts": "i32"}
     constants = {"TOP_K": 8, "SLOTS": 8, "BLOCK": 128}
     routing = Build("routing", "_route_kernel", pointers | sizes, constants, divisible=tuple(sizes), num_warps=1)
-    written = {"pairs_ptr": "*i32", "tile_expert_ptr": "*i32", "num_tiles_ptr": "*i32", "num_pairs": "i32"}
-    constants = {"EXPERTS": 128, "TILE_ROWS": 64, "CHUNK": CHUNK}
-    planning = Build("routing", "_plan_kernel", {"experts_ptr": "*i32"} | written, constants, divisible=("num_pairs",))
+    written = {"pairs_ptr": "*i32", "tile_expert_ptr": "*i32", "num_tiles_ptr": "*i32", "num_tokens": "i32"}
+    constants = {"TOP_K": 8, "EXPERTS": 128, "TILE_ROWS": 64, "CHUNK": CHUNK}
+    planning = Build("routing", "_plan_kernel", {"experts_ptr": "*i32"} | written, constants, varying=("num_tokens",))
     for built in [built for results in compile_all([routing, planning]) for built in results]:
         assert built.fits
         assert built.spilled_bytes == 0

@@ -173,8 +173,9 @@ def test_it_compiles_for_every_card_without_a_spill() -> None:
     constants = {"HAS_CAP": True, "STREAM": 0, "GROUP": GROUP, "LANES": LANES}
     divisible = ("row_stride", "vocab")
     combined = {name: kind for name, kind in PARTIAL.items() if name != "turns_per_split"} | RESULTS | {"splits": "i32"}
-    partial = Build("row_statistics", "_partial_kernel", PARTIAL, constants, divisible)
-    combine = Build("row_statistics", "_combine_kernel", combined, constants | {"BLOCK": 16}, divisible, num_warps=1)
+    partial = Build("row_statistics", "_partial_kernel", PARTIAL, constants, divisible, ("turns_per_split",))
+    constants = constants | {"BLOCK": 16}
+    combine = Build("row_statistics", "_combine_kernel", combined, constants, divisible, ("splits",), num_warps=1)
     partials, combines = compile_all([partial, combine])
     for built in partials + combines:
         assert built.fits

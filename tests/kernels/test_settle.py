@@ -153,7 +153,8 @@ def test_it_compiles_for_every_card_without_a_spill() -> None:
     told = {"argmax_ptr": "*i64", "drawn_ptr": "*i64", "predicted_entropies_ptr": "*fp32", "step_ptr": "*i64"}
     rules = {"entropy_bound": "fp32", "stability_threshold": "i32", "confidence_threshold": "fp32"}
     constants = {"STREAM": 1, "BLOCK": 256}
-    begins = Build("settle", "_begin_kernel", state, constants)
-    settles = Build("settle", "_settle_kernel", state | told | rules, constants | {"CHUNK": CHUNK})
+    varying = ("size",)
+    begins = Build("settle", "_begin_kernel", state, constants, varying=varying)
+    settles = Build("settle", "_settle_kernel", state | told | rules, constants | {"CHUNK": CHUNK}, varying=varying)
     for results in compile_all([begins, settles]):
         assert all(built.fits and built.spilled_bytes == 0 for built in results)

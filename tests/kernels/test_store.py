@@ -30,7 +30,8 @@ def test_it_is_the_definition(length: int, num_tokens: int, dtype: torch.dtype, 
 def test_it_compiles_for_every_card_without_a_spill() -> None:
     pointers = {"own_ptr": "*bf16", "table_ptr": "*i64", "rows_ptr": "*i64", "length_ptr": "*i64"}
     constants = {"TABLE_STRIDE": 4, "HEADS": 8, "D": 256}
-    build = Build("store", "_store_kernel", pointers | {"num_tokens": "i32"}, constants, num_warps=1)
+    varying = {"num_tokens": "i32"}
+    build = Build("store", "_store_kernel", pointers | varying, constants, varying=tuple(varying), num_warps=1)
     for built in compile_all([build])[0]:
         assert built.fits
         assert built.spilled_bytes == 0

@@ -120,7 +120,7 @@ def _walk(
     return maxima, sums, mixed
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch", "tokens", "splits"])
 def _partial_kernel(
     q_ptr,
     k_ptr,
@@ -244,7 +244,7 @@ def _partial_kernel(
         tl.store(partial_ptr + partial_rows[:, None] * D + dims[None, :], mixed, mask=wanted)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "tokens", "num_parts"])
 def _combine_kernel(
     partial_ptr,
     maxima_ptr,

@@ -95,7 +95,7 @@ def _product(
     return total
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pairs"])
 def _gate_up_kernel(
     x_ptr,
     gate_up_ptr,
@@ -131,7 +131,7 @@ def _gate_up_kernel(
     tl.store(out_ptr + offsets, gated, mask=(column < size)[:, None])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pairs"])
 def _down_kernel(
     gated_ptr,
     down_ptr,

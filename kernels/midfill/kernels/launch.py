@@ -5,7 +5,11 @@ from typing import Any
 
 
 def launch(kernel: Any, grid: Sequence[int], *arguments: Any, num_warps: int = 4, num_stages: int = 3) -> None:
-    """Starts the programs of `grid`, where there are any, on the arguments in the kernel's own order."""
+    """Starts the programs of `grid`, where there are any, on the arguments in the kernel's own order.
+
+    Triton compiles a kernel anew where an integer is the first that is 1 or the first that is a multiple of 16. Numbers
+    of tokens and the like, in which passes differ, are `do_not_specialize`: else a user would wait for the assembler.
+    """
     if all(grid):
         kernel[tuple(grid)](*arguments, num_warps=num_warps, num_stages=num_stages)
 

@@ -97,7 +97,7 @@ def _place(from_ptr, to_ptr, inside, eps, D: tl.constexpr):
     tl.store(to_ptr + columns, normed.to(to_ptr.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens"])
 def _qkv_kernel(
     projected_ptr,
     q_weight_ptr,

@@ -122,19 +122,21 @@ def plan_reference(experts: Tensor, num_experts: int, tile_rows: int) -> Plan:
     return Plan(rows, torch.tensor(owners + [0] * unused, dtype=torch.int32), torch.tensor([len(tiles)]).int())
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens"])
 def _plan_kernel(
     experts_ptr,
     pairs_ptr,
     tile_expert_ptr,
     num_tiles_ptr,
-    num_pairs,
+    num_tokens,
+    TOP_K: tl.constexpr,
     EXPERTS: tl.constexpr,
     TILE_ROWS: tl.constexpr,
     CHUNK: tl.constexpr,
 ):
     # One program an expert: all counts say where its tiles begin; then its pairs are written in their order.
     expert = tl.program_id(0)
+    num_pairs = num_tokens * TOP_K  # so Triton knows that it is a multiple of 8, and loads 16 bytes at a time
     ids = tl.arange(0, EXPERTS)
     counts = tl.zeros([EXPERTS], tl.int32)
     for start in range(0, num_pairs, CHUNK):
@@ -172,5 +174,5 @@ def plan(experts: Tensor, num_experts: int, tile_rows: int) -> Plan:
     out = [
         torch.empty(size, dtype=torch.int32, device=experts.device) for size in (num_tiles * tile_rows, num_tiles, 1)
     ]
-    launch(_plan_kernel, [num_experts], experts, *out, num_pairs, block_of(num_experts), tile_rows, CHUNK)
+    launch(_plan_kernel, [num_experts], experts, *out, *experts.shape, block_of(num_experts), tile_rows, CHUNK)
     return Plan(out[0].view(num_tiles, tile_rows), *out[1:])

@@ -109,7 +109,7 @@ def _gathered(top, total, moment, best, race, place):
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["turns_per_split"])
 def _partial_kernel(
     logits_ptr,
     step_ptr,
@@ -182,7 +182,7 @@ def _partial_kernel(
     tl.store(places_ptr + each + at, place)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["splits"])
 def _combine_kernel(
     logits_ptr,
     step_ptr,
@@ -263,6 +263,7 @@ def row_statistics(logits: Tensor, tempering: Tempering, seed: Tensor) -> RowSta
     sizes, cap_given = (logits.stride(0), vocab), (cap or 1.0, cap is not None)
     drawing = SAMPLES, GROUP, LANES
     launch(_partial_kernel, [num_rows, splits], *inputs, *sizes, turns_per_split, *cap_given, *drawing)
-    arguments = *inputs, *statistics, *sizes, splits, *cap_given, *drawing, block_of(splits)
+    # As many as a row of one turn a split has: one kernel for all numbers of rows.
+    arguments = *inputs, *statistics, *sizes, splits, *cap_given, *drawing, block_of(-(-vocab // TURN))
     launch(_combine_kernel, [num_rows], *arguments, num_warps=1)
     return statistics

@@ -100,7 +100,7 @@ def settle_reference(
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size"])
 def _begin_kernel(
     noisy_ptr,
     best_ptr,
@@ -145,7 +145,7 @@ def _spent_before(entropies_ptr, hole_ptr, own, positions, start, size, BLOCK: t
     return spent
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size"])
 def _settle_kernel(
     noisy_ptr,
     best_ptr,

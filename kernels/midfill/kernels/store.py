@@ -19,7 +19,7 @@ def store_reference(own: Tensor, keys: list[Tensor], values: list[Tensor], lengt
         v[:, length : length + own.shape[3]] = own[layer, 1]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens"])
 def _store_kernel(
     own_ptr,
     table_ptr,
