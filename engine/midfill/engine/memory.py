@@ -15,9 +15,17 @@ if TYPE_CHECKING:
     import torch
 
 ROOM_SHARE = 8
-MOST_ROOM_BYTES = 4 << 30
-"""A large model's room: 2 GiB are the most that KV takes, and 16 candidates of 64 positions have 1 GiB of logits,
-which a step holds more than once."""
+MOST_ROOM_BYTES = 5 << 30
+"""A large model's room, by Google's 26B-A4B:
+
+    2.0 GiB  K and V of all documents, `infill.KV_BYTES`
+    1.5      what graphs work in: logits of 2,048 canvas positions are 1.0, their experts' results and attention's
+             parts most of the rest
+    0.8      scoring, which has 256 positions' logits three times over; a prompt's passes work in the same memory
+    0.2      canvases' states, 0.1, and the workspaces of the library's products, 32 MiB a stream
+
+are 4.5, and some is lost between pieces.
+"""
 
 DEVICES = ("nvidia[0-9]*", "kfd", "dxg")
 """What the drivers of cards that torch can use put into /dev: NVIDIA's, AMD's and that of Windows under Linux."""
