@@ -25,7 +25,7 @@ def fill_long(
 ) -> Generator[tuple[list[int], int], None, tuple[list[int], int]]:
     """Writes up to `max_tokens` tokens, ending where the model ends the text; (tokens so far, steps) a forward pass.
 
-    Whole canvases of hole come first, then what the last canvas cannot hold, then the last, which has the suffix
+    Whole canvases of hole come first, then one for what the last cannot hold, then the last, which has the suffix
     pinned behind its hole. The committed canvases stay in `slot`: the caller trims it.
     """
     written: list[int] = []
@@ -35,7 +35,7 @@ def fill_long(
         is_last = left <= settings.longest_hole
         partial = prompt.partial if not written else b""
         layout = _layout(
-            left if is_last else min(left - settings.longest_hole, settings.longest_canvas),
+            left if is_last else middle_hole(left, settings),
             prompt.suffix if is_last else [],
             partial,
             vocabulary,
@@ -54,6 +54,16 @@ def fill_long(
             cache.encode(slot, fresh)
             yield written, steps
     return written, steps
+
+
+def middle_hole(left: int, settings: InfillSettings) -> int:
+    """Positions of the next canvas, where `left` tokens are more than the last can hold. Pure.
+
+    At least what that cannot hold, and a size that other fills have too: on a card, each size is a CUDA graph.
+    """
+    wanted = min(left - settings.longest_hole, settings.longest_canvas)
+    size = settings.canvas_size(max(1, wanted - settings.suffix_head))
+    return size if size < left else wanted
 
 
 def _layout(
