@@ -7,16 +7,17 @@ from torch import Tensor
 
 from midfill.engine.config import FULL, SLIDING
 from midfill.engine.diffusion_gemma import DiffusionGemma
-from midfill.engine.kernel_passes import KernelPasses
+from midfill.engine.kernel_passes import KernelPasses, PastTable
 from midfill.engine.kv import KVSlot
 from midfill.engine.passes import denoise, read, read_rows
 
 VOCAB, WINDOW = 64, 5
+KINDS = SLIDING, SLIDING, FULL
 PAST_WINDOW = 2 * WINDOW + 1
 
 
 def assert_close(found: Tensor, wanted: Tensor) -> None:
-    """In float32, for two layers that add up in another order."""
+    """In float32, for three layers that add up in another order."""
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=2e-5)
 
 
@@ -28,7 +29,7 @@ def device() -> torch.device:
 @pytest.fixture(scope="module")
 def models(device: torch.device) -> tuple[DiffusionGemma, DiffusionGemma]:
     """The same weights as defined, and on kernels."""
-    plain, fast = (small_model(VOCAB, head_dim=16, kinds=(SLIDING, FULL), window=WINDOW).to(device) for _ in range(2))
+    plain, fast = (small_model(VOCAB, head_dim=16, kinds=KINDS, window=WINDOW).to(device) for _ in range(2))
     fast.kernels = KernelPasses(fast)
     return plain, fast
 
@@ -80,3 +81,38 @@ def test_one_set_of_passes_reads_any_slot(models: tuple[DiffusionGemma, Diffusio
     for slot, num_tokens in ((first, 5), (second, PAST_WINDOW), (first, 5)):
         wanted = denoise(plain, filled(plain, num_tokens)[0], canvas, None)
         assert_close(denoise(fast, slot, canvas, None), wanted)
+
+
+def test_the_table_is_written_when_what_stands_in_it_changes(models: tuple[DiffusionGemma, DiffusionGemma]) -> None:
+    config, weight = models[0].config, models[0].norm.weight
+    past, slot = PastTable(len(config.layers), weight.device), KVSlot(config, weight.device, weight.dtype)
+    slot.reserve(4)
+    writes = []
+    for length in (0, 0, 2, 2, 0):
+        slot.tokens = [7] * length
+        past.point_at(slot)
+        writes.append(past.table._version)
+        assert past.table.tolist()[:-1] == [[*addresses, 0] for addresses in slot.addresses()]
+        assert past.length.tolist() == [length]
+    assert [after - writes[0] for after in writes] == [0, 0, 1, 1, 2]
+    slot.reserve(slot.capacity + 1)  # in other memory
+    past.point_at(slot)
+    assert past.table.tolist()[:-1] == [[*addresses, 0] for addresses in slot.addresses()]
+
+
+@pytest.mark.gpu
+@torch.inference_mode()
+def test_layers_of_which_nothing_is_stored_share_the_room_for_k_and_v(device: torch.device) -> None:
+    peaks = []
+    for num_layers in (2, 8):
+        model = small_model(VOCAB, head_dim=64, kinds=[FULL] * num_layers, window=WINDOW).to(device)
+        model.kernels = KernelPasses(model)
+        slot, ids = filled(model, 3)[0], torch.zeros(4, 256, dtype=torch.int64, device=device)
+        for work in (lambda: denoise(model, slot, ids, None), lambda: read_rows(model, slot, ids)):  # noqa: B023
+            work()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            work()
+            peaks.append(torch.cuda.max_memory_allocated() - before)
+    # K and V of one layer are 1 MiB.
+    assert max(peaks[2] - peaks[0], peaks[3] - peaks[1]) < 1 << 19

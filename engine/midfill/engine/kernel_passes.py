@@ -36,21 +36,23 @@ class PastTable:
         self.table = torch.zeros(num_layers + 1, TABLE_COLUMNS, dtype=torch.int64, device=device)
         self.length = self.table[-1, :1]
         self.layers = [Past(self.table[index, :3], self.length) for index in range(num_layers)]
+        self._written: list[tuple[int, int, int, int]] = []
+        """What the table holds, of which this is the only writer."""
 
     def point_at(self, slot: KVSlot) -> None:
-        """Passes from now on read `slot`, as it is now."""
-        rows = [(*addresses, 0) for addresses in slot.addresses()]
-        self.table.copy_(torch.tensor([*rows, (len(slot.tokens), 0, 0, 0)]))
+        """Passes from now on read `slot`, as it is now. Between the steps of one decode there is nothing to write."""
+        wanted = [*((*addresses, 0) for addresses in slot.addresses()), (len(slot.tokens), 0, 0, 0)]
+        if wanted != self._written:
+            self.table.copy_(torch.tensor(wanted))
+            self._written = wanted
 
 
 class OwnKV(NamedTuple):
-    """K and V of one pass's tokens, for each kind of layer together: [layers, 2, B, KV heads, T, D]."""
+    """Room for K and V of one pass's tokens, for each kind of layer together: [places, 2, B, KV heads, T, D]."""
 
     kinds: dict[str, Tensor]
-    rows: dict[str, Tensor]
-    """[layers] int64: which layers of the model these are."""
     places: list[tuple[str, int]]
-    """Of each layer of the model: its kind, and which of that it is."""
+    """Of each layer of the model: its kind, and its place there."""
 
     def of_layer(self, index: int) -> tuple[Tensor, Tensor]:
         """K and V of layer `index`, [B, KV heads, T, D] each."""
@@ -115,16 +117,17 @@ class KernelPasses:
 
     def _read_and_store(self, ids: Tensor) -> Tensor:
         """Hidden states [T, hidden] of ids [1, T] behind the slot that `past` points at, K and V stored behind it."""
-        hidden, own = self._causal(ids)
+        own = self._kv_of_all_layers(ids.shape)
+        hidden = self._causal(ids, own)
         for kind, kv in own.kinds.items():
-            store(kv[:, :, 0], self.past.table, own.rows[kind], self.past.length)
+            store(kv[:, :, 0], self.past.table, self._rows[kind], self.past.length)
         return hidden[0]
 
     @torch.inference_mode()
     def read_rows(self, slot: KVSlot, ids: Tensor) -> Tensor:
         """`passes.read_rows`."""
         self.past.point_at(slot)
-        return self._causal(ids)[0]
+        return self._causal(ids, self._kv_of_one_layer(ids.shape))
 
     @torch.inference_mode()
     def denoise(self, slot: KVSlot, canvas: Tensor, soft: Tensor | None) -> Tensor:
@@ -135,10 +138,11 @@ class KernelPasses:
     def denoise_pointed(self, canvas: Tensor, soft: Tensor | None) -> Tensor:
         """The same behind the slot that `past` points at: nothing here needs the host."""
         scalars = [layer.get_buffer("layer_scalar") for layer in self.model.layers]
-        return self._run(self._mixed(canvas, soft), canvas.shape, scalars, causal=False)[0]
+        own = self._kv_of_one_layer(canvas.shape)
+        return self._run(self._mixed(canvas, soft), canvas.shape, scalars, own, causal=False)
 
-    def _causal(self, ids: Tensor) -> tuple[Tensor, OwnKV]:
-        return self._run(self._embedded(ids), ids.shape, self.model.causal_scalars(), causal=True)
+    def _causal(self, ids: Tensor, own: OwnKV) -> Tensor:
+        return self._run(self._embedded(ids), ids.shape, self.model.causal_scalars(), own, causal=True)
 
     def _embedded(self, ids: Tensor) -> Tensor:
         """Ids [B, T] -> [B * T, hidden]."""
@@ -155,9 +159,9 @@ class KernelPasses:
             embedded = embedded + product(gelu_mul(product(normed, self._mix_gates)), mlp.down_proj.weight)
         return rms_norm(embedded, None, eps)
 
-    def _run(self, x: Tensor, shape: torch.Size, scalars: Sequence[Tensor], causal: bool) -> tuple[Tensor, OwnKV]:
-        """All layers and the final norm: x [B * T, hidden] -> [B, T, hidden], and K and V of these tokens."""
-        own, eps = self._own_kv(shape, x.dtype), self.config.rms_norm_eps
+    def _run(self, x: Tensor, shape: torch.Size, scalars: Sequence[Tensor], own: OwnKV, causal: bool) -> Tensor:
+        """All layers and the final norm: x [B * T, hidden] -> [B, T, hidden], K and V of these tokens into `own`."""
+        eps = self.config.rms_norm_eps
 
         def attend_here(index: int, projected: Tensor) -> Tensor:
             layer, past = self.layers[index], self.past.layers[index]
@@ -167,16 +171,24 @@ class KernelPasses:
             window = self.config.sliding_window if layer.shape.is_sliding else None
             return attend(q, k, v, past, window, causal, self._splits(layer.shape, q, window))
 
-        return run_packed(self.layers, self.model.norm.weight, x, shape, scalars, attend_here, eps), own
+        return run_packed(self.layers, self.model.norm.weight, x, shape, scalars, attend_here, eps)
 
     def _splits(self, shape: LayerConfig, q: Tensor, window: int | None) -> int:
         longest = self.config.max_position_embeddings if window is None else window
         return splits_for(programs_without_splits(q, shape.num_kv_heads), longest)
 
-    def _own_kv(self, shape: torch.Size, dtype: torch.dtype) -> OwnKV:
-        kinds = {}
-        for kind, rows in self._rows.items():
-            layer = next(layer for layer in self.config.layers if layer.kind == kind)
-            sizes = len(rows), 2, shape[0], layer.num_kv_heads, shape[1], layer.head_dim
-            kinds[kind] = torch.empty(sizes, device=self.weight.device, dtype=dtype)
-        return OwnKV(kinds, self._rows, self._places)
+    def _kv_of_all_layers(self, shape: torch.Size) -> OwnKV:
+        """For a pass over tokens [B, T] whose K and V are stored."""
+        return OwnKV({kind: self._kv(kind, len(rows), shape) for kind, rows in self._rows.items()}, self._places)
+
+    def _kv_of_one_layer(self, shape: torch.Size) -> OwnKV:
+        """For a pass of whose K and V nothing is kept: each layer writes over those of the one before.
+
+        All layers' of 2,048 canvas positions of 26B-A4B would be 461 MB.
+        """
+        return OwnKV({kind: self._kv(kind, 1, shape) for kind in self._rows}, [(kind, 0) for kind, _ in self._places])
+
+    def _kv(self, kind: str, num_layers: int, shape: torch.Size) -> Tensor:
+        layer = next(layer for layer in self.config.layers if layer.kind == kind)
+        sizes = num_layers, 2, shape[0], layer.num_kv_heads, shape[1], layer.head_dim
+        return torch.empty(sizes, device=self.weight.device, dtype=self.weight.dtype)
