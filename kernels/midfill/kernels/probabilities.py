@@ -4,9 +4,13 @@ Bytes moved: the logits once in and once out (2 bytes each), a byte of bans each
 sum already, so that a probability needs its own logit alone.
 
 probabilities x embedding is the library's product: it reads the 1.5 GB of the embedding once, which is all there is to
-gain, and rounds sums in float32 once. What it would cost to do without bfloat16 probabilities in memory (the softmax in
-the product's prologue) is that each block of hidden columns computes them again. They take the logits' place: nothing
-of the vocabulary's size is allocated, and nothing in float32.
+gain. It may cut the 262,144 columns into parts, so that all processors have work, and torch's default
+(`torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction`) lets it add those in bfloat16: within a part sums
+are float32, but each part, and each sum of parts, is rounded to 8 bits.
+
+What it would cost to do without bfloat16 probabilities in memory (the softmax in the product's prologue) is that each
+block of hidden columns computes them again. They take the logits' place: nothing of the vocabulary's size is allocated,
+and nothing in float32.
 """
 
 import torch
@@ -83,7 +87,8 @@ def probabilities_in_place(
 def soft_embedding(probabilities: Tensor, embedding: Tensor, scale: float) -> Tensor:
     """Mean embedding times `scale`: probabilities [N, V] and embedding [V, hidden] -> [N, hidden].
 
-    The scale goes into the product, before its sums are rounded, and costs no pass of its own.
+    The scale goes into the product, before its sums are rounded, and costs no pass of its own. In bfloat16 on a card,
+    the error is that of some parts which are rounded and added in bfloat16, not of one rounding.
     """
     nothing = probabilities.new_empty(1)  # with beta 0 it is not looked at
     return torch.addmm(nothing, probabilities, embedding, beta=0, alpha=scale)
