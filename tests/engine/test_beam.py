@@ -40,8 +40,9 @@ def search(
     writable: list[int] = FEW,
     banned_first: Tensor | None = None,
     slot: KVSlot | None = None,
+    margin: float = float("inf"),
 ) -> Generator[list[list[int]], None, None]:
-    settings = BeamSettings(width, longest, kept)
+    settings = BeamSettings(width, longest, kept, margin)
     return beam_search(MODEL, slot or encoded(), SUFFIX_START, all_but(writable), banned_first, settings)
 
 
@@ -74,6 +75,16 @@ def test_it_stops_when_nothing_longer_can_be_better():
     searched = list(search(2, 24, 2, everything))
     assert len(searched) < 24
     assert searched[-1] == list(search(2, 24, 24, everything))[-1][:2]
+
+
+@pytest.mark.parametrize("margin", [0.0, 1.0, 3.0])
+def test_starts_that_are_a_margin_less_likely_than_the_best_fill_are_given_up(margin: float):
+    slot = encoded()
+    passes = list(search(8, 4, 8, margin=margin, slot=slot))
+    assert passes[-1][0] == list(search(8, 4, 8, slot=slot))[-1][0]
+    for start in (fill[:-1] for fill in passes[-1] if len(fill) > 1):
+        best_then = log_probability(slot, passes[len(start) - 1][0])
+        assert float(continuation_log_probabilities(MODEL, slot, [start])[0].sum()) > best_then - margin
 
 
 def test_only_what_is_allowed_is_written_even_if_that_is_less_than_the_width():

@@ -33,6 +33,8 @@ class BeamSettings(msgspec.Struct, frozen=True):
     """Tokens of a fill."""
     kept: int
     """Fills that it gives."""
+    margin: float = float("inf")
+    """Nats by which the start of a fill may be less likely than the best fill that has ended, to be gone on with."""
 
 
 @torch.inference_mode()
@@ -63,9 +65,14 @@ def beam_search(
         yield [each.tokens for each in kept]
         if branches.length == settings.longest:
             return
-        # A log-probability only falls: what is not above the worst fill kept now will not be.
-        floor = kept[-1].log_probability if len(kept) == settings.kept else -torch.inf
-        live, parents = _extended(live, follow.masked_fill(banned, -torch.inf), settings.width, floor)
+        live, parents = _extended(live, follow.masked_fill(banned, -torch.inf), settings.width, _floor(kept, settings))
+
+
+def _floor(kept: Sequence[Hypothesis], settings: BeamSettings) -> float:
+    """What a start has to be likelier than, given the fills kept so far, best first."""
+    floor = kept[0].log_probability - settings.margin
+    # A log-probability only falls: what is not above the worst fill kept now will not be.
+    return max(floor, kept[-1].log_probability) if len(kept) == settings.kept else floor
 
 
 def log_probabilities(model: CausalGemma, hidden: Tensor) -> Tensor:

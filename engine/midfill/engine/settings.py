@@ -77,14 +77,15 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
             denoise=generation.denoise_settings(mark_pins_from_step=0),
             longest_canvas=canvas_length,
             longest_candidate=min(24, canvas_length - suffix_head),
-            # Beside the beam, 18 and 3 find no more (21 of 70 held-out rests of lines each) in 1.6 times the time.
-            num_lengths=6,
-            num_finalists=2,
+            # Beside the beam, 6 lengths, 2 finalists and no margin find the same 80 of 400 held-out gaps, and as near
+            # texts for the others (edit similarity 0.5760 and 0.5757), in 1.26 times the CPU time.
+            num_lengths=4,
+            num_finalists=1,
             num_draws=1,
             # 16 find no more (80 of 400 held-out gaps, as 8 do): the whole suffix is in the prompt.
             suffix_head=min(8, canvas_length // 4),
             scored_suffix=4,
-            beam=BeamSettings(width=8, longest=16, kept=3),
+            beam=BeamSettings(width=8, longest=16, kept=3, margin=3.0),
             eos_token_ids=generation.eos_token_ids,
         )
     return InfillSettings(
