@@ -8,7 +8,7 @@ import torch
 from tests.engine.small_model import WINDOW, small_model
 from torch import Tensor, nn
 
-from midfill.engine.cpu_layers import CPULayer, can_lay_out, lay_out
+from midfill.engine.cpu_layers import CPULayer, can_be_laid_out, lay_out_for_cpu
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.gemma4 import DecoderLayer
 from midfill.engine.prefix_cache import PrefixCache
@@ -33,7 +33,7 @@ def model_with_all_shown(dtype: torch.dtype) -> DiffusionGemma:
 
 def laid_out(model: DiffusionGemma) -> DiffusionGemma:
     twin = copy.deepcopy(model)
-    lay_out(twin)
+    lay_out_for_cpu(twin)
     assert all(isinstance(layer, CPULayer) for layer in twin.layers)
     return twin
 
@@ -75,10 +75,10 @@ def test_in_bfloat16_they_are_no_further_from_the_truth_than_the_definition():
 def test_models_of_another_kind_stay_as_they_are():
     model = small_model()
     assert model.config.num_experts > 2 * model.config.top_k_experts
-    lay_out(model)
+    lay_out_for_cpu(model)
     assert all(isinstance(layer, DecoderLayer) for layer in model.layers)
     for change in ({"num_kv_shared_layers": 1}, {"hidden_size_per_layer_input": 8}, {"num_experts": 0}):
-        assert not can_lay_out(msgspec.structs.replace(FEW_EXPERTS, **change))
+        assert not can_be_laid_out(msgspec.structs.replace(FEW_EXPERTS, **change))
 
 
 def test_weights_are_not_held_twice():

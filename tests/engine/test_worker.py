@@ -16,6 +16,7 @@ import torch
 from tests.engine.engine_process import EngineFolder, engine_folder, exit_code
 
 from midfill.engine.checkpoint import load
+from midfill.engine.cpu_layers import lay_out_for_cpu
 from midfill.engine.errors import EngineGone
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
@@ -193,6 +194,7 @@ async def test_a_missing_model_is_told_even_to_those_who_come_late(on_socket: En
 def opened(dtype: str) -> Infiller:
     """The embedded model in this process, in `dtype`: what a busy machine measures may differ from one to the next."""
     checkpoint = load(embedded_model(), torch.device("cpu"), getattr(torch, dtype))
+    lay_out_for_cpu(checkpoint.model)
     tokenizer = Tokenizer(checkpoint.tokenizer_path)
     settings = settings_for(tokenizer, checkpoint.generation, checkpoint.config.canvas_length)
     return Infiller(checkpoint.model, tokenizer, settings)

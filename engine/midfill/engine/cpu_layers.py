@@ -17,7 +17,7 @@ from midfill.engine.cpu_products import CPUProduct, pad_rows
 from midfill.engine.gemma4 import Attend, Attention, DecoderLayer, RMSNorm, rotate
 
 
-def can_lay_out(config: TextConfig) -> bool:
+def can_be_laid_out(config: TextConfig) -> bool:
     """Whether `CPULayer` computes this model's layers: few experts, K and V of their own, no inputs of their own."""
     return (
         0 < config.num_experts <= 2 * config.top_k_experts
@@ -27,9 +27,9 @@ def can_lay_out(config: TextConfig) -> bool:
 
 
 @torch.no_grad()
-def lay_out(model: CausalGemma) -> None:
-    """Gives `model` such layers, if it `can_lay_out`. Nothing else of it changes."""
-    if can_lay_out(model.config):
+def lay_out_for_cpu(model: CausalGemma) -> None:
+    """Gives `model` such layers, if it `can_be_laid_out`. Nothing else of it changes."""
+    if can_be_laid_out(model.config):
         layers = [layer for layer in model.layers if isinstance(layer, DecoderLayer)]
         model.layers = nn.ModuleList(CPULayer(layer, model.config, index) for index, layer in enumerate(layers))
         model.cpu_head = CPUProduct(model.embed_tokens.weight)
@@ -40,7 +40,7 @@ class CPULayer(nn.Module):
 
     def __init__(self, layer: DecoderLayer, config: TextConfig, index: int) -> None:
         super().__init__()
-        assert can_lay_out(config)
+        assert can_be_laid_out(config)
         self.attention = CPUAttention(layer.self_attn, layer.input_layernorm, config, index)
         self.feed_forward = CPUFeedForward(layer)
         self.post_attention = norm_weights(layer.post_attention_layernorm)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from midfill.engine.checkpoint import LoadedCheckpoint, load
-from midfill.engine.cpu_layers import lay_out
+from midfill.engine.cpu_layers import lay_out_for_cpu
 from midfill.engine.drafter import Drafter
 from midfill.engine.errors import CheckpointError, InputError
 from midfill.engine.gemma4_checkpoint import LoadedGemma4, load_drafter, load_gemma4
@@ -82,7 +82,7 @@ def open_infiller(
 
         give_kernels(checkpoint.model, settings, drafter)
     elif device.type == "cpu" and not definitions_are_forced():
-        lay_out(checkpoint.model)
+        lay_out_for_cpu(checkpoint.model)
     return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter)
 
 
