@@ -138,3 +138,19 @@ def test_what_the_host_has_a_say_in_stays_on_the_host(model: DiffusionGemma) -> 
     assert model.device_canvas.takes(layout, SETTINGS)
     assert not model.device_canvas.takes(layout._replace(refine=lambda row, log_probabilities: None), SETTINGS)
     assert not model.device_canvas.takes(layout_of(model, *[3] * 17), SETTINGS)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [1, 3])
+def test_what_the_host_is_told_is_one_piece_of_memory_and_aligned(model: DiffusionGemma, size: int) -> None:
+    assert model.device_canvas is not None
+    model.device_canvas.warm_up(1, size, SETTINGS)
+    buffers = model.device_canvas._buffers_for(1, size, SETTINGS)
+    canvases = buffers.state.canvases
+    told = canvases.best, canvases.entropies, canvases.done
+    assert len({tensor.untyped_storage().data_ptr() for tensor in told}) == 1
+    assert not any(tensor.data_ptr() % 16 for tensor in told)
+    canvas = buffers.read(1, 1)
+    assert torch.equal(canvas.tokens, canvases.best.cpu())
+    assert torch.equal(canvas.entropies, canvases.entropies.cpu())
+    assert torch.equal(canvas.done, canvases.done.cpu())

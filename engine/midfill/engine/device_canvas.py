@@ -4,7 +4,7 @@ Several decodes may be under way, each a generator that may rest between two ste
 each number and size of canvases, which a decode takes over for its step; what another had there is kept for it.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,6 +28,8 @@ ROWS = (1, 2, 4, 8, 16)
 MOST_POSITIONS = 2048
 """On all canvases together: their logits are 1 GB in bfloat16."""
 MOST_STEPS = 64
+ALIGNMENT = 16
+"""Bytes: Triton makes a kernel of its own for memory that begins elsewhere."""
 
 
 class State(NamedTuple):
@@ -66,15 +68,30 @@ class Decode:
         self.saved = state
 
 
+class Together:
+    """Room for tensors like some others in one piece of memory, so that all of them are one copy."""
+
+    def __init__(self, tensors: Sequence[Tensor], device: torch.device, *, is_pinned: bool = False) -> None:
+        sizes = [-(-tensor.nbytes // ALIGNMENT) * ALIGNMENT for tensor in tensors]
+        self.memory = torch.empty(sum(sizes), dtype=torch.uint8, device=device, pin_memory=is_pinned)
+        self.tensors = [
+            part[: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+            for part, tensor in zip(self.memory.split(sizes), tensors, strict=True)
+        ]
+
+
 class Buffers:
     """What steps over canvases of one number and size work on."""
 
     def __init__(self, state: State) -> None:
-        self.state = state
+        canvases = state.canvases
+        news = canvases.best, canvases.entropies, canvases.done
+        self._news = Together(news, canvases.best.device)
+        self._told = Together(news, torch.device("cpu"), is_pinned=canvases.best.is_cuda)
+        best, entropies, done = self._news.tensors
+        self.state = state._replace(canvases=canvases._replace(best=best, entropies=entropies, done=done))
+        self.state.copy(state)
         self.owner: Decode | None = None
-        self.told = [
-            torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda) for tensor in self._news()
-        ]
         self.run: Callable[[], None] | None = None
         """The step as a graph."""
 
@@ -94,16 +111,11 @@ class Buffers:
 
     def read(self, step: int, rows: int) -> Canvas:
         """What the host is told of the first `rows` canvases, after waiting for the step that was started last."""
-        for host, device in zip(self.told, self._news(), strict=True):
-            host.copy_(device, non_blocking=True)
+        self._told.memory.copy_(self._news.memory, non_blocking=True)
         if self.state.step.is_cuda:
             torch.cuda.current_stream().synchronize()
-        tokens, entropies, done = (host[:rows].clone() for host in self.told)
+        tokens, entropies, done = (host[:rows].clone() for host in self._told.tensors)
         return Canvas(step, tokens, entropies, done)
-
-    def _news(self) -> tuple[Tensor, Tensor, Tensor]:
-        canvases = self.state.canvases
-        return canvases.best, canvases.entropies, canvases.done
 
 
 class DeviceCanvas:
@@ -148,6 +160,8 @@ class DeviceCanvas:
         if not _fits(num_rows, size):
             return
         buffers = self._buffers_for(rows_for(num_rows), size, settings)
+        # The slot of the last pass may be gone, and its memory another's, or nobody's.
+        self.passes.past.point_at(KVSlot(self.model.config, self.passes.weight.device, self.passes.weight.dtype))
         self._step(buffers, _rules(settings))
 
     def _buffers_for(self, rows: int, size: int, settings: DenoiseSettings) -> Buffers:
