@@ -16,7 +16,7 @@ from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.graphs import GraphPool
 from midfill.engine.kv import KVSlot
 from midfill.engine.packed_layers import pack, stack_gates
-from midfill.engine.packed_pass import product, run_packed
+from midfill.engine.packed_pass import SideStream, product, run_packed
 from midfill.kernels.attention import Past, attend, programs_without_splits, splits_for
 from midfill.kernels.gelu import gelu_mul
 from midfill.kernels.qkv import qkv_norm_rope
@@ -88,6 +88,7 @@ class KernelPasses:
         mixes = isinstance(model, DiffusionGemma)
         self._mix_gates = stack_gates(model.self_conditioning) if mixes else None
         self._reads: dict[int, GraphedRead] = {}
+        self._side = SideStream(self.weight.device) if self.weight.is_cuda else None
 
     @torch.inference_mode()
     def read(self, slot: KVSlot, tokens: Sequence[int]) -> Tensor:
@@ -171,7 +172,7 @@ class KernelPasses:
             window = self.config.sliding_window if layer.shape.is_sliding else None
             return attend(q, k, v, past, window, causal, self._splits(layer.shape, q, window))
 
-        return run_packed(self.layers, self.model.norm.weight, x, shape, scalars, attend_here, eps)
+        return run_packed(self.layers, self.model.norm.weight, x, shape, scalars, attend_here, eps, self._side)
 
     def _splits(self, shape: LayerConfig, q: Tensor, window: int | None) -> int:
         longest = self.config.max_position_embeddings if window is None else window
