@@ -7,14 +7,20 @@ import sys
 import pytest
 from tests.engine.small_model import small_model
 from tests.engine.test_kernel_drafter import drafter_for
+from tests.kernels.builds import SHARED_LIMITS
 
 from midfill.engine.canvas import DenoiseSettings
 from midfill.engine.device_canvas import rows_for
-from midfill.engine.infill import MOST_DRAFTS
+from midfill.engine.infill import CARD_CHUNK, MOST_DRAFTS
 from midfill.engine.kernel_drafter import KernelDrafter
+from midfill.engine.kernel_passes import MOST_GRAPHED
 from midfill.engine.prompt import PromptLimits
 from midfill.engine.settings import InfillSettings
-from midfill.engine.warm_up import canvas_shapes, give_kernels
+from midfill.engine.warm_up import PREFILLS, SCORINGS, canvas_shapes, give_kernels
+from midfill.kernels.attention import splits_for
+from midfill.kernels.attention_tiles import tile_for, tiles
+from midfill.kernels.experts import tile_rows_for
+from midfill.kernels.launch import block_of
 
 SETTINGS = InfillSettings(
     limits=PromptLimits(prefix_tokens=64, suffix_tokens=32, quantum_tokens=16),
@@ -42,6 +48,31 @@ def test_canvases_of_every_fill_are_made() -> None:
         for hole in range(1, SETTINGS.longest_hole + 1):
             assert (rows_for(number), SETTINGS.canvas_size(hole)) in shapes
     assert len(set(shapes)) == len(shapes)
+
+
+def kernels_of(rows: int, tokens: int, shared_bytes: int) -> set[object]:
+    """In which causal passes over `rows` of so many tokens of 26B-A4B differ: as `attend` and `run_experts` choose."""
+    found: set[object] = {tile_rows_for(8 * rows * tokens, num_experts=128)}
+    for kv_heads, size, longest in ((8, 256, 1024), (2, 512, 1 << 18)):
+        each = tokens * 16 // kv_heads
+        tile = tile_for(rows * each, size, 2, shared_bytes)
+        is_joined = rows == 1 or each % tile.rows == 0
+        parts = splits_for(tiles(rows * each, tile) * kv_heads, longest) + (not is_joined)
+        is_alone = parts == 1 and size <= 256
+        found |= {(size, tile, is_joined, is_alone), None if is_alone else (size, block_of(parts))}
+    return found
+
+
+@pytest.mark.parametrize("shared_bytes", sorted(set(SHARED_LIMITS.values())))
+def test_no_pass_of_a_fill_waits_for_a_kernel(shared_bytes: int) -> None:
+    made: set[object] = set()
+    for shape in (*((1, tokens) for tokens in (*range(1, MOST_GRAPHED + 1), *PREFILLS)), *SCORINGS):
+        made |= kernels_of(*shape, shared_bytes)
+    for tokens in range(1, CARD_CHUNK + 1):
+        assert kernels_of(1, tokens, shared_bytes) <= made, tokens
+    for rows in range(2, 21):
+        for tokens in range(1, 129):
+            assert kernels_of(rows, tokens, shared_bytes) <= made, (rows, tokens)
 
 
 def test_the_canvases_of_most_positions_are_made_first() -> None:

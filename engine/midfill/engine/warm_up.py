@@ -24,10 +24,11 @@ from midfill.kernels.rms_norm import rms_norm
 
 log = logging.getLogger(__name__)
 
-PREFILLS = (17, 32, 100, 255, 256)
-"""Tokens of prompts that between them want the kernels of all longer reads."""
-SCORINGS = ((16, 16), (16, 17), (4, 33), (4, 64), (2, 3))
-"""The same of fills that are compared: how many, and their tokens."""
+PREFILLS = (9, 13, 17, 33, 53, 97, 171, 177, 342, 683)
+"""Tokens of prompts that between them want the kernels of all reads of up to 1,024, by 26B-A4B: a kernel is built for
+its tile and for a power of two of splits."""
+SCORINGS = ((2, 1), (3, 3))
+"""What fills that are compared want beside them: how many, and their tokens."""
 
 
 def give_kernels(model: CausalGemma, settings: InfillSettings, drafter: Drafter | None = None) -> None:
