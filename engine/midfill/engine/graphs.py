@@ -23,10 +23,12 @@ class GraphPool:
         """
         here = torch.cuda.current_stream()
         self._aside.wait_stream(here)
-        with torch.cuda.stream(self._aside):
-            for _ in range(WARM_UPS):
-                work()
-        here.wait_stream(self._aside)
+        try:
+            with torch.cuda.stream(self._aside):
+                for _ in range(WARM_UPS):
+                    work()
+        finally:
+            here.wait_stream(self._aside)
         return self._recorded(work).replay
 
     def _recorded(self, work: Callable[[], object]) -> torch.cuda.CUDAGraph:
