@@ -106,11 +106,11 @@ def test_one_forward_pass_a_next_and_a_text_so_far_after_each():
     assert all(isinstance(text, str) for text in texts)
 
 
-def test_a_beam_search_adds_its_passes():
-    asked = request("a = ", "\nb", max_tokens=16)
-    texts, answer = finish(infiller().fill(asked))
+def test_a_beam_search_takes_its_passes_in_place_of_the_denoise_steps():
+    texts, answer = finish(infiller().fill(request("a = ", "\nb", max_tokens=16)))
     assert len(texts) == 2 + answer.steps
-    assert answer.steps > Infiller(MODEL, TOKENIZER, CANVAS_ONLY).complete(asked).steps
+    assert SETTINGS.beam is not None
+    assert 2 <= answer.steps <= 1 + SETTINGS.beam.longest
 
 
 def test_a_beam_search_finds_fills_that_the_causal_mode_likes_better():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from midfill.engine.beam import beam_search
+from midfill.engine.beam import BeamSettings, beam_search
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored, useful
 from midfill.engine.canvas import DenoiseSettings, decode
 from midfill.engine.continuation import fill_long
@@ -34,8 +34,8 @@ class CanvasSearch(NamedTuple):
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Fills, best first, and the forward passes that looked for them.
 
-        Many lengths are drafted in one step, the causal mode's favourites are denoised to the end, and a beam search
-        writes others; the causal mode chooses between all of those. A fill of more than a canvas is the only one.
+        Many lengths are drafted in one step. The causal mode's favourites are denoised to the end, or a beam search
+        writes others beside them, and the causal mode chooses again. A fill of more than a canvas is the only one.
         """
         settings = self.settings
         if max_tokens > settings.longest_canvas:
@@ -45,17 +45,17 @@ class CanvasSearch(NamedTuple):
         drafts, _ = yield from self._denoise(lengths, one_step)
         finalists = self._useful(self._score(drafts))[: settings.num_finalists]
         yield self._text(finalists[0].tokens)
-        lengths = [len(candidate.tokens) for candidate in finalists for _ in range(settings.num_draws)]
-        fills, steps = yield from self._denoise(lengths, settings.denoise)
-        written, passes = yield from self._write(max_tokens)
-        found = self._useful([*finalists, *self._score([*fills, *written])])
-        return sorted(found, key=lambda candidate: candidate.score, reverse=True), 1 + steps + passes
+        if settings.beam is None:
+            lengths = [len(candidate.tokens) for candidate in finalists for _ in range(settings.num_draws)]
+            fills, passes = yield from self._denoise(lengths, settings.denoise)
+        else:
+            fills, passes = yield from self._write(settings.beam, max_tokens)
+        found = self._useful([*finalists, *self._score(fills)])
+        return sorted(found, key=lambda candidate: candidate.score, reverse=True), 1 + passes
 
-    def _write(self, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
-        """Fills that the causal mode writes, and the passes taken; none without a beam. The text so far is the best."""
-        settings, vocabulary = self.settings.beam, self.vocabulary
-        if settings is None:
-            return [], 0
+    def _write(self, settings: BeamSettings, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
+        """Fills that the causal mode writes, and the passes taken. The text so far is the best."""
+        vocabulary = self.vocabulary
         settings = msgspec.structs.replace(settings, longest=min(max_tokens, settings.longest))
         first = vocabulary.not_starting_with(self.prompt.partial)
         fills, passes = [], 0
