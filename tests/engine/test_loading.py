@@ -12,8 +12,10 @@ import torch
 from tests.engine.test_infill import finish
 
 from midfill.engine.checkpoint import load
+from midfill.engine.cpu_layers import CPULayer
 from midfill.engine.diffusion_gemma import DiffusionGemma
-from midfill.engine.errors import CheckpointError, ModeMissing
+from midfill.engine.errors import CheckpointError, InputError, ModeMissing
+from midfill.engine.gemma4 import DecoderLayer
 from midfill.engine.gemma4_checkpoint import LoadedGemma4
 from midfill.engine.graphs import GraphPool
 from midfill.engine.infill import Infiller
@@ -61,6 +63,21 @@ def test_the_embedded_model_is_the_default_and_its_progress_is_told():
     assert infiller.model.config.vocab_size == 8192
     assert isinstance(infiller.model, DiffusionGemma)
     assert infiller.settings.longest_canvas == infiller.model.config.canvas_length
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about the CPU")
+@pytest.mark.parametrize(("forced", "kind"), [("", CPULayer), ("reference", DecoderLayer)])
+def test_layers_are_laid_out_for_the_cpu_unless_definitions_are_forced(
+    forced: str, kind: type, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(VARIABLE, forced)
+    assert all(isinstance(layer, kind) for layer in open_infiller().model.layers)
+
+
+def test_an_unknown_choice_of_kernels_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(VARIABLE, "fast")
+    with pytest.raises(InputError, match="MIDFILL_KERNELS: wanted reference or triton, got fast"):
+        open_infiller(Path("/nowhere"))
 
 
 ASKED = InfillRequest(document="a", prefix="the rest ", suffix=" ends\n", max_tokens=8)

@@ -68,16 +68,20 @@ def _open_first(path: Path, on_share: OnShare, kv_bytes: int) -> Infiller:
 def open_infiller(
     path: Path | None = None, on_share: OnShare = lambda share: None, kv_bytes: int = KV_BYTES
 ) -> Infiller:
-    """Loads the checkpoint in directory `path`, the embedded one by default. Raises `CheckpointError`."""
+    """Loads the checkpoint in directory `path`, the embedded one by default. Raises `CheckpointError`.
+
+    Raises `InputError` where the environment asks for neither kernels nor definitions.
+    """
     path = path or embedded_model()
     device = _device()
+    is_fast = _uses_kernels(device)  # before minutes of loading
     dtype = working_dtype(device)
     checkpoint = _load(path, device, dtype, on_share)
     tokenizer = Tokenizer(checkpoint.tokenizer_path)
     length = checkpoint.config.canvas_length if isinstance(checkpoint, LoadedCheckpoint) else WRITTEN_CANVAS
     settings = settings_for(tokenizer, checkpoint.generation, length)
     drafter = _drafter(path, checkpoint, device, dtype)
-    if _uses_kernels(device):
+    if is_fast:
         from midfill.engine.warm_up import give_kernels  # here: it needs Triton
 
         give_kernels(checkpoint.model, settings, drafter)

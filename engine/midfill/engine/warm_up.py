@@ -57,6 +57,8 @@ def _can_build(weight: Tensor) -> bool:
     """Whether kernels start here: to build what starts them, Triton needs a C compiler and Python's headers."""
     try:
         rms_norm(weight[None], None, 1e-6)
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, OSError, CalledProcessError) as error:
         log.warning("models run without kernels, more slowly: Triton cannot build them: %s", error)
         return False
