@@ -81,7 +81,7 @@ def test_models_of_another_kind_stay_as_they_are():
         assert not can_be_laid_out(msgspec.structs.replace(FEW_EXPERTS, **change))
 
 
-def test_weights_are_not_held_twice():
+def test_layers_hold_no_weight_twice():
     model = laid_out(model_with_all_shown(torch.float32))
     assert not [name for name, _ in model.named_parameters() if name.startswith("layers.")]
     assert not [module for layer in model.layers for module in layer.modules() if isinstance(module, nn.Linear)]

@@ -28,7 +28,7 @@ def can_be_laid_out(config: TextConfig) -> bool:
 
 @torch.no_grad()
 def lay_out_for_cpu(model: CausalGemma) -> None:
-    """Gives `model` such layers, if it `can_be_laid_out`. Nothing else of it changes."""
+    """Gives `model` such layers, if it `can_be_laid_out`, and its embedding as a product, which holds that twice."""
     if can_be_laid_out(model.config):
         layers = [layer for layer in model.layers if isinstance(layer, DecoderLayer)]
         model.layers = nn.ModuleList(CPULayer(layer, model.config, index) for index, layer in enumerate(layers))
