@@ -1,8 +1,9 @@
 """Which experts each token goes to, and the order in which grouped products take its pairs of token and expert.
 
-Two launches a layer, both of some microseconds whatever the sizes: `route` reads N * E logits; `plan` reads the N * k
-chosen experts once for each expert, from cache, so that its programs need nothing of each other. The host learns no
-count: every size is the largest that may come, and programs of tiles that did not come leave at once.
+Two launches a layer, both of some microseconds whatever the sizes: `route` reads N * E logits; of `plan`'s programs,
+one an expert, each reads the N * k chosen experts once, and again if its own is among them, from cache, so that it
+needs nothing of the others. The host learns no count: every size is the largest that may come, and programs of tiles
+that did not come leave at once.
 Source: sorting by counting; the padded tiles are those of MegaBlocks, https://arxiv.org/abs/2211.15841.
 """
 

@@ -4,6 +4,7 @@ Bytes moved: some 10 KB a canvas; what it saves is the host, which need not know
 One program a canvas. Acceptance wants each position's entropies that stand before its own in order: these are added by
 comparing each pair, at most 256 x 256, in chunks that fit in registers, because a sort of pairs compiles to dozens of
 exchanges between lanes and its result would still have to find its way back to the positions.
+Source: EB-Sampler, https://arxiv.org/abs/2505.24857, for what is accepted; `EntropyBoundSampler` in transformers.
 """
 
 from typing import NamedTuple
