@@ -29,12 +29,16 @@ def canvases(device: torch.device, count: int, size: int) -> tuple[Tensor, Tenso
     return pins, hole, torch.tensor([2**40 + 1], device=device)
 
 
-def predicted(like: Tensor, draws: torch.Generator) -> Predicted:
+def predicted(hole: Tensor, draws: torch.Generator) -> Predicted:
     """Predictions that often stay the same, and are sometimes sure: [B, C], poisoned where nothing may be read."""
-    shape, device = like.shape, like.device
+    shape, device = hole.shape, hole.device
     argmax, drawn = (torch.randint(0, high, shape, generator=draws, device=device) for high in (2, VOCAB))
     sureness = 0.08 * torch.rand(shape[0], 1, generator=draws, device=device)
-    return Predicted(argmax, drawn, sureness * torch.rand(shape, generator=draws, device=device))
+    entropy = sureness * torch.rand(shape, generator=draws, device=device)
+    poisons = -1, -1, torch.nan
+    return Predicted(
+        *(each.masked_fill(~hole, poison) for each, poison in zip((argmax, drawn, entropy), poisons, strict=True))
+    )
 
 
 @pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK + 1, 64, 255, 256])
@@ -46,8 +50,7 @@ def test_it_is_the_definition_over_several_steps(size: int, device: torch.device
     begin(state, pins, hole, VOCAB, seed)
     for step in range(5):
         assert all(torch.equal(one, other) for one, other in zip(state, wanted, strict=True))
-        told = predicted(pins, draws)
-        told.entropy.masked_fill_(~hole, torch.nan)
+        told = predicted(hole, draws)
         at = torch.tensor([step], device=device)
         wanted = settle_reference(wanted, told, pins, hole, RULES, VOCAB, at, seed)
         settle(state, told, pins, hole, RULES, VOCAB, at, seed)
@@ -104,7 +107,7 @@ def test_canvases_that_are_done_stay_as_they_are(device: torch.device) -> None:
     state = begin_reference(pins, hole, VOCAB, seed)
     state.done[1] = True
     before = [each.clone() for each in state]
-    told = predicted(pins, torch.Generator(device).manual_seed(1))
+    told = predicted(hole, torch.Generator(device).manual_seed(1))
     settle(state, told, pins, hole, RULES, VOCAB, torch.tensor([1], device=device), seed)
     assert all(torch.equal(one[1], other[1]) for one, other in zip(state, before, strict=True))
     assert not torch.equal(state.best[0], before[1][0])
