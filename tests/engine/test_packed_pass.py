@@ -47,6 +47,6 @@ def test_what_joins_has_waited_for_all_that_was_started() -> None:
 
 
 @torch.inference_mode()
-def test_without_a_card_there_is_none() -> None:
+def test_a_model_off_the_card_has_none() -> None:
     model = small_model(head_dim=16, kinds=[SLIDING, FULL])
-    assert KernelPasses(model)._side is None or torch.cuda.is_available()
+    assert KernelPasses(model)._side is None
