@@ -1,6 +1,5 @@
 """Drafts on kernels are the drafter's."""
 
-import msgspec
 import pytest
 import torch
 from tests.engine.small_model import small_model
@@ -13,7 +12,6 @@ from midfill.engine.graphs import GraphPool
 from midfill.engine.kernel_drafter import KernelDrafter
 from midfill.engine.kernel_passes import KernelPasses
 from midfill.engine.kv import KVSlot
-from midfill.engine.packed_layers import can_pack
 
 VOCAB, WINDOW = 64, 5
 
@@ -111,9 +109,3 @@ def test_warming_up_leaves_drafts_as_they_were(target: DiffusionGemma, drafters:
     fast.kernels.warm_up(2)
     slot = slot_of(target, 4)
     assert fast.draft(target, slot, 7, 2) == plain.draft(target, slot, 7, 2)
-
-
-def test_layers_that_share_k_and_v_with_others_of_their_model_cannot_be_packed(target: DiffusionGemma) -> None:
-    config = drafter_for(target).config
-    assert can_pack(config)
-    assert not can_pack(msgspec.structs.replace(config, num_kv_shared_layers=1))
