@@ -85,7 +85,7 @@ gpu:
 gpu-report:
 	$(PYTHON) -m tests.benchmarks.gpu.report --write engine/README.md kernels/README.md --plots tests/benchmarks/results
 
-# What the engine imports and the lent machine's Python 3.12 lacks; `make gpu` there finds it.
+# What the engine imports, for a machine with a card and Python 3.12 that reaches no registry; `make gpu` there finds it.
 .gpu:
 	$(PYTHON) -m pip install --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
 		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --target $@ \

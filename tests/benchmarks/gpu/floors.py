@@ -1,7 +1,8 @@
 """The least that a pass must move and multiply: each weight that it uses read once, what it cannot keep moved once.
 
-The formulas are those of the roofline in the project's notes: experts by how many distinct ones the tokens chose, of
-the cached prompt what each layer sees, twenty rows of hidden size a token and layer for what lies between kernels.
+Bytes are those of the weights, of experts as many as the tokens chose distinct ones; of the cached prompt what each
+layer sees; and twenty rows of hidden size a token and layer for what lies between kernels. Operations are two a token
+and weight that it uses, and four a number of each head's query and key that it sees.
 """
 
 from typing import NamedTuple

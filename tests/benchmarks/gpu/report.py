@@ -1,6 +1,6 @@
 """Tables and plots of what `make gpu` has measured, from the JSON files in `results/`.
 
-    python3 -m tests.benchmarks.gpu.report [--write README.md kernels/README.md] [--plots FOLDER]
+    python3 -m tests.benchmarks.gpu.report [--write engine/README.md kernels/README.md] [--plots FOLDER]
 
 prints the tables. A table's place in a file is between `<!-- gpu:engine -->` and `<!-- /gpu:engine -->`; the others are
 `kernels`, `tests` and `nano`. Plots are SVG, `step_time.svg` and `kernel_share.svg`, written without any library.
