@@ -15,8 +15,8 @@ from midfill.kernels.attention import (
     addresses_of,
     attend,
     attend_reference,
-    programs_without_splits,
     splits_for,
+    splits_of,
     visible_keys,
 )
 from midfill.kernels.attention_tiles import LEAST_KEYS, tile_for
@@ -148,7 +148,7 @@ def test_real_shapes_on_a_card(
     window: int | None, heads: int, kv_heads: int, size: int, batch: int, tokens: int, causal: bool
 ) -> None:
     inputs = Inputs(batch, heads, kv_heads, tokens, 3001, size, torch.bfloat16, torch.device("cuda"))
-    splits = splits_for(programs_without_splits(inputs.q, kv_heads), window or 65_536)
+    splits = splits_of(inputs.q, kv_heads, window, 65_536)
     assert_close(inputs.attended(window, causal, splits), inputs.wanted(window, causal), torch.bfloat16)
 
 
@@ -156,7 +156,7 @@ def test_real_shapes_on_a_card(
 @pytest.mark.parametrize(("window", "heads", "kv_heads", "size"), [(1026, 16, 8, 256), (None, 16, 2, 512)])
 def test_drafts_of_a_real_shape_on_a_card(window: int | None, heads: int, kv_heads: int, size: int) -> None:
     inputs = Inputs(1, heads, kv_heads, 1, 3001, size, torch.bfloat16, torch.device("cuda")).without_own_keys()
-    splits = splits_for(programs_without_splits(inputs.q, kv_heads), window or 65_536)
+    splits = splits_of(inputs.q, kv_heads, window, 65_536)
     assert_close(inputs.attended(window, False, splits), inputs.wanted(window, False), torch.bfloat16)
 
 

@@ -31,7 +31,7 @@ class Past(NamedTuple):
     """A document's cached K and V of one layer, [KV heads, capacity, D] each somewhere in device memory."""
 
     addresses: Tensor
-    """[3] int64 on the device, as `addresses_of` gives them."""
+    """[3] int64 on the device, what `addresses_of` gives: two addresses, and the numbers of one KV head."""
     length: Tensor
     """[1] int64 on the device: tokens cached."""
 
@@ -286,6 +286,11 @@ def splits_for(num_programs: int, capacity: int) -> int:
     """
     # The new tokens' own keys are walked, too.
     return max(1, min(MULTIPROCESSORS // num_programs, -(-capacity // LEAST_KEYS) + 1))
+
+
+def splits_of(q: Tensor, num_kv_heads: int, window: int | None, most_keys: int) -> int:
+    """`splits_for` q [B, H, T, D] that sees the last `window` of at most `most_keys` past keys."""
+    return splits_for(programs_without_splits(q, num_kv_heads), most_keys if window is None else window)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, past: Past, window: int | None, causal: bool, splits: int) -> Tensor:

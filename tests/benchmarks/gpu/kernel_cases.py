@@ -10,7 +10,7 @@ from torch import Tensor
 
 from midfill.engine.config import FULL, SLIDING, LayerConfig, ModelConfig
 from midfill.engine.device_canvas import MOST_STEPS
-from midfill.kernels.attention import Past, addresses_of, attend, programs_without_splits, splits_for
+from midfill.kernels.attention import Past, addresses_of, attend, splits_of
 from midfill.kernels.experts import run_experts, tile_rows_for
 from midfill.kernels.gelu import gelu_mul, gelu_mul_reference
 from midfill.kernels.probabilities import probabilities_in_place, probabilities_reference, soft_embedding
@@ -188,7 +188,6 @@ def attention_case(place: Place, kind: str, batch: int, tokens: int, past: int, 
     layer, window = place.layer(kind), place.config.sliding_window if kind == SLIDING else None
     heads, kv_heads, size = layer.num_heads, layer.num_kv_heads, layer.head_dim
     seen = past if window is None else min(past, window - 1)
-    longest = window or place.config.max_position_embeddings
     length = torch.tensor([past], device=place.device)
 
     def draw() -> tuple[Tensor, ...]:
@@ -199,7 +198,7 @@ def attention_case(place: Place, kind: str, batch: int, tokens: int, past: int, 
         return q, k, v, past_k, past_v, addresses
 
     def ours(q: Tensor, k: Tensor, v: Tensor, past_k: Tensor, past_v: Tensor, addresses: Tensor) -> Tensor:
-        splits = splits_for(programs_without_splits(q, kv_heads), longest)
+        splits = splits_of(q, kv_heads, window, place.config.max_position_embeddings)
         return attend(q, k, v, Past(addresses, length), window, causal, splits)
 
     def joined(k: Tensor, past_k: Tensor) -> Tensor:
