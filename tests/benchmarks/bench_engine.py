@@ -23,7 +23,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks.gpu.floors import Cost, draft_cost, read_cost, step_cost
 from tests.benchmarks.gpu.large_model import LARGE, TINY, config_of, random_drafter, random_model
-from tests.benchmarks.gpu.results import FOLDER, Results, told_error
+from tests.benchmarks.gpu.results import CARD_LOST, FOLDER, Results, told_error
 from tests.benchmarks.gpu.timing import Peaks, machine, measure_peaks, once_us, synchronise, waited_us
 
 from midfill.engine import passes
@@ -33,14 +33,11 @@ from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.gemma4 import Router
 from midfill.engine.graphs import GraphPool
+from midfill.engine.infill import CARD_CHUNK
 from midfill.engine.kernel_drafter import KernelDrafter
 from midfill.engine.kernel_passes import KernelPasses
 from midfill.engine.kv import KVSlot
 
-CARD_LOST = 3
-"""Exit code where the card answers no more in this process."""
-CHUNK = 256
-"""Tokens of a prompt that are read at once."""
 PROFILED = 24
 """Kernels that are told of a step."""
 
@@ -54,7 +51,7 @@ class Plan:
         self.canvases = (3,) if tiny else (64, 256, 32, 128)
         self.numbers = (1, 2) if tiny else (1, 4, 8)
         self.contexts = (10,) if tiny else (4096, 512, 16_384, 65_536)
-        self.chunk = 6 if tiny else CHUNK
+        self.chunk = 6 if tiny else CARD_CHUNK
         self.verified = (2,) if tiny else (1, 2, 3, 4, 5, 7)
         self.drafted = (2,) if tiny else (1, 2, 3, 6)
         self.num_steps = 2 if tiny else 8
@@ -97,8 +94,6 @@ class Bench:
         while missing := length - len(self.slot.tokens):
             part = self.tokens(min(missing, self.plan.chunk))
             self.slot.commit(part, self.passes.read(self.slot, part)[-1].clone())
-
-    # What is measured, each a record.
 
     def step(self, canvas: int, canvases: int, context: int) -> dict[str, Any]:
         """A denoise step, as the host waits for it."""

@@ -31,13 +31,11 @@ from tests.benchmarks.gpu.kernel_cases import (
     vocabulary_cases,
 )
 from tests.benchmarks.gpu.large_model import LARGE, TINY, config_of
-from tests.benchmarks.gpu.results import FOLDER, Results, told_error
+from tests.benchmarks.gpu.results import CARD_LOST, FOLDER, Results, told_error
 from tests.benchmarks.gpu.timing import Peaks, machine, measure_peaks, median_us, sets_for
 
 from midfill.engine.config import FULL, SLIDING
 
-CARD_LOST = 3
-"""Exit code where the card answers no more in this process; what is measured stays, and another goes on."""
 LEAST_CALLS = 10
 """Of a graph, whose own start then does not count."""
 MAIN_ROWS = 64

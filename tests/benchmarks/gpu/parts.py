@@ -24,7 +24,7 @@ from xml.etree import ElementTree
 
 import torch
 from tests.benchmarks.gpu.report import tables
-from tests.benchmarks.gpu.results import FOLDER, ROOT, Results
+from tests.benchmarks.gpu.results import CARD_LOST, FOLDER, ROOT, Results
 from tests.benchmarks.gpu.timing import machine
 
 SECONDS = {"tests": 130, "engine": 230, "kernels": 130, "nano": 60}
@@ -33,8 +33,6 @@ ALONE = 540
 GRACE_S = 20
 """A benchmark ends by itself at its time; what it has begun then may take so much longer."""
 LAST_WORDS_S = 5
-CARD_LOST = 3
-"""Exit code of a benchmark whose process can use the card no more."""
 ATTEMPTS = 4
 WORKERS = 6
 """Of pytest, where it has xdist: each takes some gigabytes of the card."""

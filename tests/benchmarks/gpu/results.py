@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "tests" / "benchmarks" / "results"
 SOURCES = ("engine/midfill", "kernels/midfill", "tests/benchmarks", "tests/kernels")
 """What a figure may depend on, as far as it is ours."""
+CARD_LOST = 3
+"""Exit code of a benchmark whose process can use the card no more: what it has measured stays, and another goes on."""
 
 
 def fingerprint() -> str:
@@ -57,7 +59,7 @@ class Results:
         self.write()
 
     def write(self) -> None:
-        """Writes the file in one piece, and a copy where the machine that lends the card looks for it."""
+        """Writes the file in one piece, and a copy in the folder that OUT names, if it is set."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_suffix(".part")
         fresh.write_text(json.dumps({**self.head, "records": self.records}, indent=1) + "\n", encoding="utf-8")
