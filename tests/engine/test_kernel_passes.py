@@ -10,6 +10,7 @@ from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.kernel_passes import KernelPasses, PastTable
 from midfill.engine.kv import KVSlot
 from midfill.engine.passes import denoise, read, read_rows
+from midfill.kernels.attention import addresses_of
 
 VOCAB, WINDOW = 64, 5
 KINDS = SLIDING, SLIDING, FULL
@@ -92,12 +93,12 @@ def test_the_table_is_written_when_what_stands_in_it_changes(models: tuple[Diffu
         slot.tokens = [7] * length
         past.point_at(slot)
         writes.append(past.table._version)
-        assert past.table.tolist()[:-1] == [[*addresses, 0] for addresses in slot.addresses()]
+        assert past.table.tolist()[:-1] == [[*addresses_of(*kv), 0] for kv in slot.buffers()]
         assert past.length.tolist() == [length]
     assert [after - writes[0] for after in writes] == [0, 0, 1, 1, 2]
     slot.reserve(slot.capacity + 1)  # in other memory
     past.point_at(slot)
-    assert past.table.tolist()[:-1] == [[*addresses, 0] for addresses in slot.addresses()]
+    assert past.table.tolist()[:-1] == [[*addresses_of(*kv), 0] for kv in slot.buffers()]
 
 
 @pytest.mark.gpu

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from midfill.engine.causal_gemma import CausalGemma
-from midfill.engine.config import FULL, SLIDING, LayerConfig
+from midfill.engine.config import FULL, SLIDING
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.graphs import GraphPool
 from midfill.engine.kv import KVSlot
 from midfill.engine.packed_layers import pack, stack_gates
 from midfill.engine.packed_pass import SideStream, product, run_packed
-from midfill.kernels.attention import Past, attend, programs_without_splits, splits_for
+from midfill.kernels.attention import Past, addresses_of, attend, splits_of
 from midfill.kernels.gelu import gelu_mul
 from midfill.kernels.qkv import qkv_norm_rope
 from midfill.kernels.rms_norm import rms_norm
@@ -41,7 +41,7 @@ class PastTable:
 
     def point_at(self, slot: KVSlot) -> None:
         """Passes from now on read `slot`, as it is now. Between the steps of one decode there is nothing to write."""
-        wanted = [*((*addresses, 0) for addresses in slot.addresses()), (len(slot.tokens), 0, 0, 0)]
+        wanted = [*((*addresses_of(*kv), 0) for kv in slot.buffers()), (len(slot.tokens), 0, 0, 0)]
         if wanted != self._written:
             self.table.copy_(torch.tensor(wanted))
             self._written = wanted
@@ -170,13 +170,10 @@ class KernelPasses:
             norms, heads = (layer.q_norm, layer.k_norm), layer.shape.num_heads
             q = qkv_norm_rope(projected, *norms, layer.frequencies, past.length, k, v, heads, eps)
             window = self.config.sliding_window if layer.shape.is_sliding else None
-            return attend(q, k, v, past, window, causal, self._splits(layer.shape, q, window))
+            splits = splits_of(q, layer.shape.num_kv_heads, window, self.config.max_position_embeddings)
+            return attend(q, k, v, past, window, causal, splits)
 
         return run_packed(self.layers, self.model.norm.weight, x, shape, scalars, attend_here, eps, self._side)
-
-    def _splits(self, shape: LayerConfig, q: Tensor, window: int | None) -> int:
-        longest = self.config.max_position_embeddings if window is None else window
-        return splits_for(programs_without_splits(q, shape.num_kv_heads), longest)
 
     def _kv_of_all_layers(self, shape: torch.Size) -> OwnKV:
         """For a pass over tokens [B, T] whose K and V are stored."""

@@ -48,12 +48,9 @@ class KVSlot:
         """Cached values that layer `index` attends to: [KV heads, tokens, D]."""
         return self._values[self.config.kv_layer(index)][:, : len(self.tokens)]
 
-    def addresses(self) -> list[tuple[int, int, int]]:
-        """Of each layer that has K and V: where they begin in memory, and the elements from one head to the next.
-
-        What kernels are told. They hold until room is made for more tokens.
-        """
-        return [(k.data_ptr(), v.data_ptr(), k.stride(0)) for k, v in zip(self._keys, self._values, strict=True)]
+    def buffers(self) -> list[tuple[Tensor, Tensor]]:
+        """K and V [KV heads, capacity, D] of each layer that has its own; others once room is made for more tokens."""
+        return list(zip(self._keys, self._values, strict=True))
 
     def trim(self, length: int) -> None:
         """Forgets all but the first `length` tokens; keeps the memory for the tokens that will follow."""
