@@ -19,15 +19,15 @@ from midfill.engine.kv import KVSlot
 from midfill.engine.packed_layers import pack
 from midfill.engine.packed_pass import product, run_packed
 from midfill.engine.passes import read
-from midfill.kernels.attention import attend, programs_without_splits, splits_for
+from midfill.kernels.attention import attend, splits_of
 from midfill.kernels.qkv import qkv_norm_rope
 
 ONE_TOKEN = torch.Size((1, 1))
 """[B, T] of a draft."""
 
 
-class Round(NamedTuple):
-    """So many drafts, on the device."""
+class GraphedDrafts(NamedTuple):
+    """So many drafts of a round as a graph, where there are graphs."""
 
     drafts: Tensor
     """[count] int64, of the last run."""
@@ -48,7 +48,7 @@ class KernelDrafter:
         weight = passes.weight
         self._token = torch.zeros(1, dtype=torch.int64, device=weight.device)
         self._hidden = torch.zeros(1, self.config.backbone_hidden_size, dtype=weight.dtype, device=weight.device)
-        self._rounds: dict[int, Round] = {}
+        self._drafts: dict[int, GraphedDrafts] = {}
 
     @torch.inference_mode()
     def draft(self, slot: KVSlot, token: int, count: int) -> list[int]:
@@ -59,10 +59,10 @@ class KernelDrafter:
         self.passes.past.point_at(slot)
         self._token.fill_(token)
         self._hidden.copy_(slot.last_hidden)
-        if count not in self._rounds:
-            self._rounds[count] = self._round(count)
-        self._rounds[count].run()
-        return self._rounds[count].drafts.tolist()
+        if count not in self._drafts:
+            self._drafts[count] = self._graphed(count)
+        self._drafts[count].run()
+        return self._drafts[count].drafts.tolist()
 
     @torch.inference_mode()
     def warm_up(self, count: int) -> None:
@@ -71,10 +71,10 @@ class KernelDrafter:
         slot.commit([0], read(self.target, slot, [0])[0])
         self.draft(slot, 0, count)
 
-    def _round(self, count: int) -> Round:
+    def _graphed(self, count: int) -> GraphedDrafts:
         drafts = torch.zeros(count, dtype=torch.int64, device=self._token.device)
         work, graphs = partial(self._work, drafts), self.passes.graphs
-        return Round(drafts, work if graphs is None else graphs.capture(work))
+        return GraphedDrafts(drafts, work if graphs is None else graphs.capture(work))
 
     def _work(self, drafts: Tensor) -> None:
         """Fills `drafts` [count], one after the other: nothing here needs the host."""
@@ -102,7 +102,5 @@ class KernelDrafter:
         own = projected.new_empty(1, shape.num_kv_heads, 0, shape.head_dim)
         # The last `sliding_window` + 1 cached keys, as a window has one less of them than it is long.
         window = self.config.sliding_window + 2 if shape.is_sliding else None
-        splits = splits_for(
-            programs_without_splits(q, shape.num_kv_heads), window or self.target.config.max_position_embeddings
-        )
+        splits = splits_of(q, shape.num_kv_heads, window, self.target.config.max_position_embeddings)
         return attend(q, own, own, past, window, False, splits)
