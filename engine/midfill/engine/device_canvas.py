@@ -1,7 +1,8 @@
 """The denoise loop on the device: a step is a CUDA graph of kernels, and the host sees nothing of it but its end.
 
 Several decodes may be under way, each a generator that may rest between two steps. There is one set of buffers for
-each number and size of canvases, which a decode takes over for its step; what another had there is kept for it.
+each number and size of canvases and each set of rules, which a decode takes over for its step; what another had there
+is kept for it.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -17,6 +18,7 @@ from midfill.engine.draws import Draws
 from midfill.engine.graphs import GraphPool
 from midfill.engine.kernel_passes import KernelPasses
 from midfill.engine.kv import KVSlot
+from midfill.engine.packed_pass import product
 from midfill.engine.sampling import temperature
 from midfill.kernels.probabilities import probabilities_in_place, soft_embedding
 from midfill.kernels.row_statistics import row_statistics
@@ -51,7 +53,7 @@ class State(NamedTuple):
     seed: Tensor
     """[1] int64"""
 
-    def copy(self, other: "State") -> None:
+    def copy_from(self, other: "State") -> None:
         """Has what `other` has, in its own memory."""
         for mine, theirs in zip((*self.canvases, *self[1:]), (*other.canvases, *other[1:]), strict=True):
             mine.copy_(theirs)
@@ -71,9 +73,9 @@ class Decode:
 class Together:
     """Room for tensors like some others in one piece of memory, so that all of them are one copy."""
 
-    def __init__(self, tensors: Sequence[Tensor], device: torch.device, *, is_pinned: bool = False) -> None:
+    def __init__(self, tensors: Sequence[Tensor], device: torch.device, *, is_page_locked: bool = False) -> None:
         sizes = [-(-tensor.nbytes // ALIGNMENT) * ALIGNMENT for tensor in tensors]
-        self.memory = torch.empty(sum(sizes), dtype=torch.uint8, device=device, pin_memory=is_pinned)
+        self.memory = torch.empty(sum(sizes), dtype=torch.uint8, device=device, pin_memory=is_page_locked)
         self.tensors = [
             part[: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
             for part, tensor in zip(self.memory.split(sizes), tensors, strict=True)
@@ -81,16 +83,16 @@ class Together:
 
 
 class Buffers:
-    """What steps over canvases of one number and size work on."""
+    """What steps over canvases of one number and size, by one set of rules, work on."""
 
     def __init__(self, state: State) -> None:
         canvases = state.canvases
         news = canvases.best, canvases.entropies, canvases.done
         self._news = Together(news, canvases.best.device)
-        self._told = Together(news, torch.device("cpu"), is_pinned=canvases.best.is_cuda)
+        self._told = Together(news, torch.device("cpu"), is_page_locked=canvases.best.is_cuda)
         best, entropies, done = self._news.tensors
         self.state = state._replace(canvases=canvases._replace(best=best, entropies=entropies, done=done))
-        self.state.copy(state)
+        self.state.copy_from(state)
         self.owner: Decode | None = None
         self.run: Callable[[], None] | None = None
         """The step as a graph."""
@@ -101,7 +103,7 @@ class Buffers:
             return
         if self.owner is not None:
             self.owner.saved = self.state.clone()
-        self.state.copy(decode.saved)
+        self.state.copy_from(decode.saved)
         self.owner = decode
 
     def take_back(self, decode: Decode) -> None:
@@ -175,7 +177,7 @@ class DeviceCanvas:
         if buffers.run is None and self.graphs is not None:
             before = buffers.state.clone()
             buffers.run = self.graphs.capture(lambda: self._work(buffers.state, rules))
-            buffers.state.copy(before)
+            buffers.state.copy_from(before)
         if buffers.run is None:
             self._work(buffers.state, rules)
         else:
@@ -185,7 +187,7 @@ class DeviceCanvas:
         """One denoise step: all that is done, on the device alone."""
         weight = self.passes.weight
         hidden = self.passes.denoise_pointed(state.canvases.noisy, state.soft).flatten(0, 1)
-        logits = hidden @ weight.T
+        logits = product(hidden, weight)
         cap = self.model.config.final_logit_softcapping
         tempering = Tempering(cap, state.step, state.temperatures, state.banned, _is_first(state.hole))
         found = row_statistics(logits, tempering, state.seed)
