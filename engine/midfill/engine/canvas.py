@@ -135,11 +135,9 @@ class _Denoiser:
             self._refine(log_probabilities, hole, self.layout.refine)
             logits = log_probabilities
         probabilities = log_probabilities.exp()
-        drawn = self.draws.sample(probabilities)
         entropies = torch.zeros(hole.shape, device=hole.device).masked_scatter(hole, entropy(log_probabilities))
-        accepted = accept_mask(entropies, hole, settings.entropy_bound)
-        kept = torch.where(accepted, tokens.masked_scatter(hole, drawn), self._noise(tokens))
-        self.noisy = torch.where(hole, kept, tokens)
+        if settings.max_steps > 1:  # else the prediction is all that is wanted; transformers draws behind each step
+            self.noisy = self._renoised(probabilities, entropies, tokens, hole)
         is_last = step + 1 == settings.max_steps
         self.soft = None if is_last else self._soft_embedding(probabilities, hole, step + 1)
         best = tokens.masked_scatter(hole, logits.argmax(dim=-1))
@@ -152,6 +150,13 @@ class _Denoiser:
         )
         self._freeze(settled)
         return self.latest
+
+    def _renoised(self, probabilities: Tensor, entropies: Tensor, tokens: Tensor, hole: Tensor) -> Tensor:
+        """The canvases [b, C] of the next step: what is accepted of a sample of each hole position, noise, and pins."""
+        drawn = self.draws.sample(probabilities)
+        accepted = accept_mask(entropies, hole, self.settings.entropy_bound)
+        kept = torch.where(accepted, tokens.masked_scatter(hole, drawn), self._noise(tokens))
+        return torch.where(hole, kept, tokens)
 
     def _refine(self, log_probabilities: Tensor, hole: Tensor, refine: Refine) -> None:
         """Puts what else is known of the active rows into log-probabilities [N, V] of their N hole positions."""
