@@ -111,7 +111,7 @@ def test_on_a_card_all_of_them_are_graphs() -> None:
     drafter = drafter_for(model)
     give_kernels(model, SETTINGS, drafter)
     assert isinstance(drafter.kernels, KernelDrafter)
-    assert set(drafter.kernels._rounds) == set(range(1, MOST_DRAFTS + 1))
+    assert set(drafter.kernels._drafts) == set(range(1, MOST_DRAFTS + 1))
     assert model.device_canvas is not None
     buffers = model.device_canvas._buffers
     assert {key[:2] for key in buffers} == set(canvas_shapes(SETTINGS))
