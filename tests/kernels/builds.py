@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -140,5 +141,8 @@ def _resources(cubin: bytes, triton_directory: Path) -> tuple[int, int]:
 
 if __name__ == "__main__":
     wanted = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Build])
-    results = [[_compile(build, target) for target in build.targets] for build in wanted]
+    pairs = [(build, target) for build in wanted for target in build.targets]
+    with ProcessPoolExecutor(2) as pool:  # CI has two cores
+        built = pool.map(_compile, *zip(*pairs, strict=True))
+        results = [[next(built) for _ in build.targets] for build in wanted]
     sys.stdout.write(json.dumps(msgspec.to_builtins(results)))
