@@ -93,8 +93,9 @@ def decode_on_host(
     """`decode` as it is defined: the host sees each step."""
     state = _Denoiser(model, slot, layout, settings, draws)
     for step in range(settings.max_steps):
-        canvas = state.step(step)
-        yield Canvas(canvas.step, canvas.tokens.cpu(), canvas.entropies.cpu(), canvas.done.cpu())
+        _, *there = state.step(step)
+        canvas = Canvas(step + 1, *(each.cpu() for each in there))
+        yield canvas
         if bool(canvas.done.all()):
             return
 

@@ -93,6 +93,7 @@ class CausalGemma(nn.Module):
         return self.norm(run_layers(self.config, self.layers, x, positions, shared, scalars, per_layer))
 
     def causal_scalars(self) -> list[Tensor]:
+        """What multiplies the output of each layer in causal mode, [1] each."""
         return [layer.get_buffer("layer_scalar") for layer in self.layers]
 
     def logits(self, hidden: Tensor) -> Tensor:

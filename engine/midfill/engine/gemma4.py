@@ -132,7 +132,6 @@ class Experts(nn.Module):
         experts, hidden, size = config.num_experts, config.hidden_size, config.moe_intermediate_size
         self.gate_up_proj = nn.Parameter(torch.empty(experts, 2 * size, hidden))
         self.down_proj = nn.Parameter(torch.empty(experts, hidden, size))
-        self._stacked: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor, weights: Tensor, experts: Tensor) -> Tensor:
         """Tokens [N, hidden], a `Router`'s weights and expert ids [N, top_k] -> weighted sum [N, hidden]."""
@@ -142,17 +141,8 @@ class Experts(nn.Module):
             dense = torch.zeros(len(x), num_experts, device=x.device).scatter(1, experts, weights).to(x.dtype)
             gate, up = (x @ self.gate_up_proj.flatten(0, 1).T).unflatten(1, (num_experts, 2, size)).unbind(2)
             inner = F.gelu(gate, approximate="tanh") * up * dense[..., None]
-            return inner.flatten(1) @ self._stacked_down()
+            return inner.flatten(1) @ self.down_proj.transpose(1, 2).flatten(0, 1)
         return self._sorted(x, weights, experts)
-
-    def _stacked_down(self) -> Tensor:
-        """`down_proj` as one matrix [experts * size, hidden]; to turn it round each time took 4 % of a pass of nano."""
-        weights = self.down_proj
-        if weights.requires_grad:
-            return weights.transpose(1, 2).flatten(0, 1)
-        if self._stacked is None or self._stacked[0] is not weights:
-            self._stacked = weights, weights.transpose(1, 2).flatten(0, 1)
-        return self._stacked[1]
 
     def _sorted(self, x: Tensor, weights: Tensor, experts: Tensor) -> Tensor:
         """One GEMM pair an expert that got tokens, over its tokens only."""

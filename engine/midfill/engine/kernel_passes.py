@@ -1,7 +1,7 @@
 """A model's forward passes on kernels: the same weights and, but for rounding, the same numbers.
 
-A layer is 15 launches where its definition is about 80, and nothing waits for the host: a pass can be captured as a
-CUDA graph. Which document it reads is in `KernelPasses.past`, in device memory.
+A layer with experts is 15 launches, and nothing waits for the host: a pass can be captured as a CUDA graph. Which
+document it reads is in `KernelPasses.past`, in device memory.
 """
 
 from collections.abc import Callable, Sequence
@@ -110,7 +110,7 @@ class KernelPasses:
         slot.reserve(num_tokens)
         self.read(slot, [0] * num_tokens)
 
-    def _graphed(self, graphs: GraphPool, num_tokens: int) -> "GraphedRead":
+    def _graphed(self, graphs: GraphPool, num_tokens: int) -> GraphedRead:
         """A graph for so many tokens. Its first runs write where the replay then does."""
         ids = torch.zeros(1, num_tokens, dtype=torch.int64, device=self.weight.device)
         hidden = torch.empty(num_tokens, self.config.hidden_size, dtype=self.weight.dtype, device=self.weight.device)

@@ -38,10 +38,11 @@ def token_tree(continuations: Sequence[Sequence[int]]) -> TokenTree:
 
 def lineage(tree: TokenTree) -> Tensor:
     """[N, N] bool: which nodes are before each node on its path, itself among them. On the CPU."""
-    seen = torch.eye(len(tree.tokens), dtype=torch.bool)
+    paths: list[list[int]] = []
     for node, parent in enumerate(tree.parents):
-        if parent is not None:
-            seen[node] |= seen[parent]
+        paths.append([node] if parent is None else [*paths[parent], node])
+    seen = torch.zeros(len(paths), len(paths), dtype=torch.bool)
+    seen[[node for node, path in enumerate(paths) for _ in path], [place for path in paths for place in path]] = True
     return seen
 
 

@@ -41,7 +41,7 @@ MOST_KERNELS = 128
 """Compiled kernels that each of torch's two caches of them keeps: one for every shape of every product in bfloat16.
 
 Both keep 1024 by default, and models whose passes come in any number of rows fill them: an engine grew from 541 MiB
-to 752 in 1,000 edits. The embedded model's passes come in 14 numbers of rows, 120 shapes in all: after 180 fills at 60
+to 752 in 1,000 edits. The embedded model's passes come in 14 numbers of rows: after 180 fills at 60
 places a process has 396 MB with 64, 414 with 128 and 407 with 1024, and fills take 246, 231 and 226 ms of a busy core.
 """
 
