@@ -8,11 +8,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of all messages but the first three. It is part of the socket's name: versions run side by side."""
 
 Mode = Literal["fast", "best"]
 """`fast` is quick enough for typing; `best` also writes left to right, with another model where one is named."""
+
+
+Eagerness = Literal["low", "balanced", "high"]
+"""How sure a fill has to be before it is shown unasked: `low` shows few, and those are right more often."""
+
+Scope = Literal["auto", "line", "block", "any"]
+"""How far a fill may go: the cursor's line, its block, anything; `auto` is what the text around the cursor says."""
 
 
 SchemaDraft = Literal["draft4", "draft6", "draft7", "draft2019-09", "draft2020-12"]
@@ -54,9 +61,20 @@ class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 64
     """The longest fill. One canvas holds the likely ones; more than it holds is written canvas after canvas."""
     mode: Mode = "fast"
+    scope: Scope = "auto"
+    eagerness: Eagerness = "balanced"
+    num_candidates: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
+    """Fills that are wanted, the best and others to choose from."""
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
     schema: Schema | None = None
     """What the whole document has to meet; a fill that does not is never shown."""
+
+
+class Other(msgspec.Struct, frozen=True, kw_only=True):
+    """A fill beside the best one."""
+
+    text: str
+    confidence: float
 
 
 class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -75,6 +93,8 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     prefill_ms: float
     decode_ms: float
     """Time for all that came after the prompt: choosing lengths, denoising, writing, scoring."""
+    others: tuple[Other, ...] = ()
+    """Where more than one fill was asked for: those that differ, each worth showing, the best first."""
     valid: bool | None = None
     """Whether the document with the fill is valid, as JSON and by its schema; None: not checked."""
 
