@@ -19,7 +19,7 @@ from midfill.engine.json_files import read_json
 from midfill.engine.machine import measure_cpu
 from midfill.engine.memory import fits, free_bytes, needed_bytes
 from midfill.engine.model_pair import ModelPair
-from midfill.engine.settings import settings_for
+from midfill.engine.settings import InfillSettings, settings_for
 from midfill.engine.stored_models import look_at, readable
 from midfill.engine.tokenizer import Tokenizer
 from midfill.kernels.selection import CHOICES, VARIABLE, definitions_are_forced, uses_kernels
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 OnShare = Callable[[float], None]
 """Is told the share of the weights read."""
+Steer = Callable[[InfillSettings], InfillSettings]
+"""Makes other settings of those that a checkpoint would have."""
 WRITTEN_CANVAS = 256
 """Stands for the canvas length of a model without one, wherever that bounds a fill."""
 
@@ -66,7 +68,10 @@ def _open_first(path: Path, on_share: OnShare, kv_bytes: int) -> Infiller:
 
 
 def open_infiller(
-    path: Path | None = None, on_share: OnShare = lambda share: None, kv_bytes: int = KV_BYTES
+    path: Path | None = None,
+    on_share: OnShare = lambda share: None,
+    kv_bytes: int = KV_BYTES,
+    steer: Steer = lambda settings: settings,
 ) -> Infiller:
     """Loads the checkpoint in directory `path`, the embedded one by default. Raises `CheckpointError`.
 
@@ -79,7 +84,7 @@ def open_infiller(
     checkpoint = _load(path, device, dtype, on_share)
     tokenizer = Tokenizer(checkpoint.tokenizer_path)
     length = checkpoint.config.canvas_length if isinstance(checkpoint, LoadedCheckpoint) else WRITTEN_CANVAS
-    settings = settings_for(tokenizer, checkpoint.generation, length)
+    settings = steer(settings_for(tokenizer, checkpoint.generation, length))
     drafter = _drafter(path, checkpoint, device, dtype)
     if is_fast:
         from midfill.engine.warm_up import give_kernels  # here: it needs Triton
