@@ -13,12 +13,13 @@ import pytest
 from midfill.engine.commands.evaluate import evaluate
 from midfill.engine.errors import CheckpointError, InputError
 from midfill.engine.wire import Mode
+from midfill.server.command_tree import app
 
 COMMAND = Path(sys.executable).with_name("midfill")
 RECORDS = [
     {"id": "first", "prefix": "def f(x):\n    retu", "suffix": "\n", "language": "python"},
     {"id": "empty", "prefix": "", "suffix": ""},
-    {"id": "größe", "prefix": "größe = '🙂", "suffix": "'\r\n", "language": None, "middle": "left alone"},
+    {"id": "größe", "prefix": "größe = '🙂", "suffix": "'\r\n", "language": None, "note": "left alone"},
     {"id": "first", "prefix": "[bold]", "suffix": "[/bold]", "language": "markdown"},
 ]
 FIELDS = {"id": "", "completion": "", "shown": False, "latency_ms": 0.0, "steps": 0, "confidence": 0.0, "valid": None}
@@ -143,6 +144,8 @@ def test_a_bad_line_is_told_by_its_number_and_skipped(
         ({"limit": 0}, "--limit: wanted 1 or more, got 0"),
         ({"max_tokens": 0}, "--max-tokens: wanted 1 or more, got 0"),
         ({"seed": -1}, "--seed: wanted 0 or more, below 2 ** 63, got -1"),
+        ({"candidates": 0}, "--candidates: wanted 1 to 10, got 0"),
+        ({"candidates": 11}, "--candidates: wanted 1 to 10, got 11"),
     ],
 )
 def test_a_bad_option_is_named_with_what_was_wanted(
@@ -187,6 +190,72 @@ def test_a_missing_model_leaves_the_output_alone(tmp_path: Path, output: Path) -
     with pytest.raises(CheckpointError, match="wanted a model directory"):
         evaluate(write(tmp_path / "in.jsonl", *RECORDS), output=output, model=tmp_path / "absent")
     assert output.read_bytes() == b"results of yesterday\n"
+
+
+# Settings and options
+
+
+def test_changed_settings_steer_every_fill(tmp_path: Path, output: Path, model: Path) -> None:
+    records = write(tmp_path / "in.jsonl", *RECORDS)
+    evaluate(records, output=output, model=model, max_tokens=4, changes=("num_lengths=2", "denoise.max_steps=1"))
+    assert {each["steps"] for each in results(output)} == {2}
+
+
+def test_a_changed_setting_that_there_is_not_leaves_the_output_alone(tmp_path: Path, output: Path, model: Path) -> None:
+    with pytest.raises(InputError, match=r"--set beams: wanted one of limits, .*, got 'beams'"):
+        evaluate(write(tmp_path / "in.jsonl", *RECORDS), output=output, model=model, changes=("beams=none",))
+    assert not output.exists()
+
+
+def test_switches_for_developers_are_taken_and_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["eval", "in.jsonl", "-o", "out.jsonl", "--candidates", "3", "--set", "beam=none", "--set", "num_lengths=2"]
+    _, bound, _ = app.parse_args(line, exit_on_error=False)
+    assert bound.arguments["changes"] == ("beam=none", "num_lengths=2")
+    app.help_print(["eval"])
+    told = capsys.readouterr().out
+    assert "--candidates" in told
+    assert "--set" not in told
+
+
+def test_others_stand_in_the_results_where_more_than_one_fill_was_asked_for(
+    tmp_path: Path, output: Path, model: Path
+) -> None:
+    evaluate(write(tmp_path / "in.jsonl", RECORDS[0]), output=output, model=model, max_tokens=4, candidates=3)
+    [found] = results(output)
+    assert list(found) == [*FIELDS, "others"]
+    assert len(found["others"]) <= 2
+    assert all(set(each) == {"text", "confidence"} for each in found["others"])
+
+
+# The summary
+
+WITH_MIDDLE = [
+    {"id": "a", "prefix": "x = ", "suffix": "\n", "language": "python", "middle": "1", "group": "one"},
+    {"id": "b", "prefix": "y = ", "suffix": "\n", "language": "python", "middle": "2\n", "group": "one"},
+    {"id": "c", "prefix": "# ", "suffix": "\n", "language": "[bold]", "middle": "three"},
+]
+
+
+def test_a_table_tells_how_near_the_fills_are_by_language(
+    tmp_path: Path, output: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(write(tmp_path / "in.jsonl", *WITH_MIDDLE, RECORDS[0]), output=output, model=model, max_tokens=4)
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["language", "records", "exact"]
+    assert [row.split()[:2] for row in rows] == [["[bold]", "1"], ["python", "2"], ["all", "3"]]
+
+
+def test_the_table_says_what_the_results_say(
+    tmp_path: Path, output: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(write(tmp_path / "first.jsonl", *WITH_MIDDLE), output=output, model=model, max_tokens=4)
+    filled = results(output)
+    known = [{**record, "middle": each["completion"]} for record, each in zip(WITH_MIDDLE, filled, strict=True)]
+    known[0]["middle"] += "\n"
+    capsys.readouterr()
+    evaluate(write(tmp_path / "known.jsonl", *known), output=output, model=model, max_tokens=4)
+    [last] = [row for row in capsys.readouterr().out.splitlines() if row.startswith("all")]
+    assert last.split()[2] == last.split()[6] == "66.7%"  # exact, and as many line breaks
 
 
 # Schemas

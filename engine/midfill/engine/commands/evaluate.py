@@ -10,14 +10,24 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 from cyclopts import Parameter
+from msgspec import UNSET, UnsetType
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
 
+from midfill.engine.changed_settings import changed
 from midfill.engine.commands.fill import check_options
 from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
 from midfill.engine.loading import open_infiller
-from midfill.engine.wire import InfillRequest, Mode, Schema, SchemaDraft
+from midfill.engine.quality import Estimate, Outcome, Quality, edit_similarity, quality
+from midfill.engine.tokenizer import Tokenizer
+from midfill.engine.wire import Eagerness, InfillRequest, Mode, Other, Schema, SchemaDraft, Scope
+
+MOST_CANDIDATES = 10
+"""As in `InfillRequest`."""
+COLUMNS = "records", "exact", "similarity", "lines", "tokens", "±1", "shown", "exact if shown", "passes", "p50", "p90"
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -32,6 +42,10 @@ class Record(msgspec.Struct, frozen=True):
     draft: SchemaDraft | None = None
     refs: dict[str, msgspec.Raw] = {}
     """Other schemas that it refers to, by URI."""
+    middle: str | None = None
+    """What stood there, where it is known. The summary compares the fill with it."""
+    group: str | None = None
+    """Of records that were made of the same text: chance is taken over groups."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -45,14 +59,19 @@ class Result(msgspec.Struct, frozen=True):
     confidence: float
     valid: bool | None
     """Whether the document with the completion is; null if it was not checked."""
+    others: tuple[Other, ...] | UnsetType = UNSET
+    """Where more than one candidate was asked for."""
 
 
 class Asked(NamedTuple):
     """What is the same in all requests."""
 
-    mode: Mode
-    max_tokens: int
-    seed: int
+    mode: Mode = "fast"
+    max_tokens: int = 64
+    seed: int = 0
+    scope: Scope = "auto"
+    eagerness: Eagerness = "balanced"
+    num_candidates: int = 1
 
 
 def evaluate(
@@ -63,15 +82,22 @@ def evaluate(
     limit: int | None = None,
     max_tokens: int = 64,
     mode: Mode = "fast",
+    scope: Scope = "auto",
+    gate: Eagerness = "balanced",
+    candidates: int = 1,
     seed: int = 0,
+    changes: Annotated[tuple[str, ...], Parameter(name="--set", show=False, negative="")] = (),
 ) -> None:
     """Fill every record of a JSON Lines file, independently of each other, in order.
+
+    Where records say what stood in their gaps, a table at the end says how near the fills are.
 
     Parameters
     ----------
     records
-        Lines with id, prefix, suffix and optionally language, and schema, draft and refs (URI to schema); may be
-        gzipped. A bad line is reported and skipped.
+        Lines with id, prefix, suffix and optionally language, and schema, draft and refs (URI to schema), and middle
+        (what stood there) and group (of records that belong together); may be gzipped. A bad line is reported and
+        skipped.
     output
         Where the results go, a line a record.
     model
@@ -82,25 +108,41 @@ def evaluate(
         The longest fill.
     mode
         Of every fill: fast is for typing, best takes longer and looks further.
+    scope
+        How far a fill may go: auto has the text around the gap say it.
+    gate
+        How sure a fill has to be to count as shown: low shows few, high many.
+    candidates
+        Fills of each record: the best one, and so many less one others.
     seed
         Of every fill.
+    changes
+        NAME=VALUE, a field of the engine's settings: num_lengths=8, denoise.max_steps=4, beam=none.
     """
     check_options(max_tokens, seed)
+    if not 1 <= candidates <= MOST_CANDIDATES:
+        raise InputError("--candidates", f"1 to {MOST_CANDIDATES}", candidates)
     if limit is not None and limit < 1:
         raise InputError("--limit", "1 or more", limit)
     if output.resolve() == records.resolve():
         raise InputError("--output", "another file than the records", output)
     lines = _lines(records)[:limit]
-    infiller = open_infiller(model)
-    asked = Asked(mode, max_tokens, seed)
+    infiller = open_infiller(model, steer=lambda settings: changed(settings, changes))
+    asked = Asked(mode, max_tokens, seed, scope, gate, candidates)
+    outcomes: dict[str, list[Outcome]] = {}
     try:
         with output.open("wb") as out:
             for record in _progress(_records(lines, records), len(lines)):
-                result = _fill_or_say(infiller, record, asked)
-                out.write(msgspec.json.encode(result) + b"\n" if result else b"")
-                out.flush()
+                if (result := _fill_or_say(infiller, record, asked)) is not None:
+                    out.write(msgspec.json.encode(result) + b"\n")
+                    out.flush()
+                    if record.middle is not None:
+                        compared = compare(record, result, record.middle, infiller.tokenizer)
+                        outcomes.setdefault(record.language or "unknown", []).append(compared)
     except OSError as error:
         raise InputError(output, "a writable file", error.strerror) from None
+    if outcomes:
+        _show(_summary(outcomes))
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -135,7 +177,7 @@ def _progress(records: Iterator[Record | None], total: int) -> Iterator[Record]:
 def _fill_or_say(infiller: Infiller, record: Record, asked: Asked) -> Result | None:
     """The result for one record; None, after saying so on stderr, where its schema cannot be used."""
     try:
-        return _fill(infiller, record, asked)
+        return fill_record(infiller, record, asked)
     except InputError as error:
         if _schema(record) is None:
             raise
@@ -143,24 +185,47 @@ def _fill_or_say(infiller: Infiller, record: Record, asked: Asked) -> Result | N
         return None
 
 
-def _fill(infiller: Infiller, record: Record, asked: Asked) -> Result:
-    """The result for one record; nothing stays cached, so its time is that of a file seen for the first time."""
+def fill_record(infiller: Infiller, record: Record, asked: Asked) -> Result:
+    """The result for one record; nothing stays cached, so its time is that of a file seen for the first time.
+
+    Raises `InputError` for a schema that cannot be used.
+    """
     request = InfillRequest(
         document=record.id,
         prefix=record.prefix,
         suffix=record.suffix,
         language=record.language,
-        max_tokens=asked.max_tokens,
-        mode=asked.mode,
-        seed=asked.seed,
         schema=_schema(record),
+        **asked._asdict(),
     )
     started = perf_counter()
     answer = infiller.complete(request)
     elapsed = perf_counter() - started
     infiller.cache.forget(record.id)
     return Result(
-        record.id, answer.text, answer.shown, round(elapsed * 1e3, 2), answer.steps, answer.confidence, answer.valid
+        id=record.id,
+        completion=answer.text,
+        shown=answer.shown,
+        latency_ms=round(elapsed * 1e3, 2),
+        steps=answer.steps,
+        confidence=answer.confidence,
+        valid=answer.valid,
+        others=answer.others if asked.num_candidates > 1 else UNSET,
+    )
+
+
+def compare(record: Record, result: Result, middle: str, tokenizer: Tokenizer) -> Outcome:
+    """What has become of a record in whose gap `middle` stood."""
+    fill = result.completion
+    return Outcome(
+        group=record.group or record.id,
+        exact=fill == middle,
+        similarity=edit_similarity(fill, middle),
+        same_lines=fill.count("\n") == middle.count("\n"),
+        tokens_off=len(tokenizer.encode(fill)) - len(tokenizer.encode(middle)),
+        shown=result.shown,
+        steps=result.steps,
+        latency_ms=result.latency_ms,
     )
 
 
@@ -170,3 +235,44 @@ def _schema(record: Record) -> Schema | None:
         return None
     others = tuple((uri, bytes(text).decode()) for uri, text in record.refs.items())
     return Schema(text=text, others=others, draft=record.draft)
+
+
+def _summary(outcomes: dict[str, list[Outcome]]) -> Table:
+    """A row a language, if there are several, and one for all."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("language")
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    if len(outcomes) > 1:
+        for language in sorted(outcomes):
+            table.add_row(Text(language), *_cells(quality(outcomes[language])))
+    table.add_row("all", *_cells(quality([each for those in outcomes.values() for each in those])), style="bold")
+    return table
+
+
+def _cells(found: Quality) -> list[str]:
+    """In the order of `COLUMNS`; those that say most with their intervals."""
+    return [
+        str(found.records),
+        _share_between(found.exact),
+        _share_between(found.similarity),
+        *(_share(each) for each in (found.same_lines, found.same_tokens, found.about_tokens, found.shown)),
+        "" if found.exact_of_shown is None else _share_between(found.exact_of_shown),
+        f"{found.steps:.1f}",
+        f"{found.p50_ms:.0f} ms",
+        f"{found.p90_ms:.0f} ms",
+    ]
+
+
+def _share(found: Estimate) -> str:
+    return f"{found.value:.1%}"
+
+
+def _share_between(found: Estimate) -> str:
+    return f"{found.value:.1%} ({found.low:.1%}–{found.high:.1%})"
+
+
+def _show(table: Table) -> None:
+    """Prints the table in its whole width: a terminal may break lines, a file keeps them."""
+    width = Console(width=1000).measure(table).maximum
+    Console(width=width).print(table)
