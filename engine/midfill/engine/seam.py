@@ -59,15 +59,19 @@ class Seam(NamedTuple):
             line = text[begin : end if end >= 0 else len(text)]
             bare = line.lstrip(" \t\r")
             if bare and bare[0] not in CLOSING and len(line) - len(bare) < self.indent:
-                kept = text[:begin].rstrip()
-                return text.find("\n", len(kept)) + 1 if self.keeps_break else len(kept)
+                return self.ended_before(text, begin)
         return None
+
+    def ended_before(self, text: str, line: int) -> int:
+        """Where a fill ends whose lines from offset `line` on are not its own: nor are the blank ones before."""
+        kept = text[:line].rstrip()
+        return text.find("\n", len(kept)) + 1 if self.keeps_break else len(kept)
 
 
 def seam(prefix: str, suffix: str) -> Seam:
     """The seam of a fill between the two."""
-    opened, _ = _unmatched(prefix)
-    _, closed = _unmatched(suffix)
+    opened, _ = unmatched(prefix)
+    _, closed = unmatched(suffix)
     in_string = _BEGUN.search(_STRING.sub("", prefix.rpartition("\n")[2])) is not None
     rest = suffix.partition("\n")[0].strip()
     return Seam(
@@ -93,7 +97,7 @@ def _blanked(text: str) -> str:
     return _BEGUN.sub(lambda found: " " * len(found[0]), whole)
 
 
-def _unmatched(text: str) -> tuple[int, int]:
+def unmatched(text: str) -> tuple[int, int]:
     """Brackets that are opened and not closed in `text`, and closed and not opened; those in strings do not count."""
     opened = closed = 0
     for char in _blanked(text):
