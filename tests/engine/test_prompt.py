@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from tests.engine.vocabularies import GEMMA_MARKS, byte_level, gemma_like
 from tokenizers import AddedToken
 
+from midfill.engine.chat import ChatTemplate
 from midfill.engine.common_prefix import common_prefix
 from midfill.engine.installed import embedded_model
 from midfill.engine.prompt import (
     LONGEST_REST,
     NANO_LANGUAGES,
     BareTemplate,
-    ChatTemplate,
     NanoTemplate,
     Prompt,
     PromptBuilder,
@@ -76,9 +76,10 @@ def builder_of(tokenizer: Tokenizer) -> PromptBuilder:
 
 
 def window(builder: PromptBuilder, prompt: Prompt) -> list[int]:
-    """The prefix window, less the partial token: the prompt's tokens after all marks."""
+    """The prefix window, less the partial token: the prompt's tokens after all marks, and in a chat after a fence."""
     marks = set(builder.tokenizer.special_ids.values())
-    return prompt.tokens[1 + max(index for index, id in enumerate(prompt.tokens) if id in marks) :]
+    found = prompt.tokens[1 + max(index for index, id in enumerate(prompt.tokens) if id in marks) :]
+    return found[1 + found.index(*builder.tokenizer.encode("\n")) :] if prompt.fence else found
 
 
 def shown_prefix(builder: PromptBuilder, prompt: Prompt) -> bytes:
@@ -173,7 +174,9 @@ def test_an_empty_side_is_no_obstacle(builder: PromptBuilder, prefix: str, suffi
     assert prompt.tokens
     assert shown_prefix(builder, builder.build(prefix, suffix, "python")) == prefix.encode()
     encoded = [*builder.tokenizer.encode(prompt.closing), *builder.tokenizer.encode(suffix)]
-    assert prompt.suffix == [*encoded, END_OF_FILE]
+    assert prompt.suffix[: len(encoded)] == encoded
+    assert builder.tokenizer.decode(prompt.suffix[len(encoded) :]).strip() == prompt.fence
+    assert prompt.suffix[-1] == END_OF_FILE
 
 
 @given(cursor=st.integers(0, 3_000))
@@ -209,14 +212,6 @@ def test_marks_in_the_users_text_end_no_turn(gemma: Tokenizer, typed: str) -> No
     prompt = builder.build(f"a = {typed}\n", f"b = {typed}\n", f"python{typed}")
     assert [id for id in prompt.tokens if id in marks] == plain
     assert [id for id in prompt.suffix if id in marks] == [END_OF_FILE]
-
-
-def test_the_chat_prompt_reads_as_two_turns_with_an_empty_thought(gemma: Tokenizer) -> None:
-    names = {id: mark for mark, id in gemma.special_ids.items()}
-    tokens = builder_of(gemma).build("a = 1;", "\nb = 2\n", "python").tokens
-    text = b"".join(names[id].encode() if id in names else gemma.token_bytes[id] for id in tokens).decode()
-    assert text.startswith("<bos><|turn>user\nWrite the python file ")
-    assert text.endswith("\n\n\nb = 2\n<turn|>\n<|turn>model\n<|channel>thought\n<channel|>a = 1;")
 
 
 def test_a_file_in_a_chat_ends_with_the_models_turn(gemma: Tokenizer, nano: Tokenizer) -> None:
@@ -265,7 +260,9 @@ def test_a_gap_of_whole_lines_is_closed_by_a_line_break(
 ) -> None:
     prompt = builder.build(prefix, suffix, "python")
     assert prompt.closing == closing
-    assert builder.tokenizer.decode(prompt.suffix) == closing + suffix
+    file_end = closing + suffix
+    lines = (file_end + prompt.fence, f"{file_end}\n{prompt.fence}") if prompt.fence else (file_end,)
+    assert builder.tokenizer.decode(prompt.suffix) in lines
 
 
 def test_the_closing_leaves_the_prompt_as_it_is(builder: PromptBuilder) -> None:

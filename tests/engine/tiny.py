@@ -39,12 +39,15 @@ def read_shape(name: str) -> dict[str, Any]:
     return json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def build_checkpoint(name: str, directory: Path) -> Path:
-    """Writes a random checkpoint of shape `name` into `directory`, in one file; equal for equal seeds."""
+def build_checkpoint(name: str, directory: Path, tokenizer: Tokenizer | None = None) -> Path:
+    """Writes a random checkpoint of shape `name` into `directory`, in one file; equal for equal seeds.
+
+    With a `tokenizer` its vocabulary is that one's, which has no gap in its ids.
+    """
     shape = read_shape(name)
-    vocab_size = shape["text_config"]["vocab_size"]
+    vocab_size = shape["text_config"]["vocab_size"] if tokenizer is None else tokenizer.get_vocab_size()
     config = DiffusionGemmaConfig(
-        text_config={"use_bidirectional_attention": "vision", **shape["text_config"]},
+        text_config={"use_bidirectional_attention": "vision", **shape["text_config"], "vocab_size": vocab_size},
         vision_config=VISION,
         canvas_length=shape["canvas_length"],
         boi_token_id=vocab_size - 3,
@@ -65,7 +68,7 @@ def build_checkpoint(name: str, directory: Path) -> Path:
         pad_token_id=0,
     )
     model.save_pretrained(directory)
-    build_tokenizer(vocab_size).save(str(directory / "tokenizer.json"))
+    (tokenizer or build_tokenizer(vocab_size)).save(str(directory / "tokenizer.json"))
     return directory
 
 

@@ -6,6 +6,21 @@ import json
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+GOOGLE_IDS = {
+    "<pad>": 0,
+    "<eos>": 1,
+    "<bos>": 2,
+    "<unk>": 3,
+    "<mask>": 4,
+    "<|tool_response>": 50,
+    "<|think|>": 98,
+    "<|channel>": 100,
+    "<channel|>": 101,
+    "<|turn>": 105,
+    "<turn|>": 106,
+    **{"\n" * length: 106 + length for length in range(1, 8)},
+}
+"""Of Gemma 4 and DiffusionGemma: the special tokens, and some runs of line breaks."""
 GEMMA_MARKS = ("<pad>", "<eos>", "<bos>", "<unk>", "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>")
 
 
@@ -38,4 +53,20 @@ def gemma_like() -> Tokenizer:
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in [*runs, "<table>"]])
     tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in GEMMA_MARKS])
+    return tokenizer
+
+
+def google_like() -> Tokenizer:
+    """`gemma_like`, where the special tokens and line breaks have the ids that they have in Google's checkpoints."""
+    described = json.loads(gemma_like().to_str())
+    model = described["model"]
+    others = [piece for piece in model["vocab"] if piece not in GOOGLE_IDS]
+    unused = set(range(max(GOOGLE_IDS.values()))) - set(GOOGLE_IDS.values())
+    first = 1 + max(GOOGLE_IDS.values())
+    ids = GOOGLE_IDS | {f"<unused{id}>": id for id in unused} | {piece: first + n for n, piece in enumerate(others)}
+    model["vocab"] = ids
+    marks = [mark for mark in GOOGLE_IDS if mark.strip()]
+    tokenizer = Tokenizer.from_str(json.dumps({**described, "model": model, "added_tokens": []}))
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in ids if not piece.strip("\n")])
+    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
     return tokenizer

@@ -7,6 +7,7 @@ import torch
 
 from midfill.engine.candidates import Vocabulary, canvas_row
 from midfill.engine.canvas import Canvas, Layout, decode
+from midfill.engine.chat import before_fence
 from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
@@ -43,15 +44,15 @@ def fill_long(
         )
         canvas: Canvas | None = None
         for canvas in decode(cache.model, slot, layout, settings.denoise, draws):
-            yield written + _text_tokens(canvas, layout, vocabulary), steps + canvas.step
+            yield _in_file(written, canvas, layout, prompt, vocabulary), steps + canvas.step
         assert canvas is not None
         steps += canvas.step
-        fresh = _text_tokens(canvas, layout, vocabulary)
-        written += fresh
-        if len(fresh) < int(layout.hole.sum()):
+        start, end = len(written), len(written) + int(layout.hole.sum())
+        written = _in_file(written, canvas, layout, prompt, vocabulary)
+        if len(written) < end:
             break  # the model ended the text within this canvas
         if not is_last:
-            cache.encode(slot, fresh)
+            cache.encode(slot, written[start:])
             yield written, steps
     return written, steps
 
@@ -79,7 +80,8 @@ def _layout(
     )
 
 
-def _text_tokens(canvas: Canvas, layout: Layout, vocabulary: Vocabulary) -> list[int]:
-    """The hole's tokens before the first that ends the text."""
+def _in_file(written: list[int], canvas: Canvas, layout: Layout, prompt: Prompt, vocabulary: Vocabulary) -> list[int]:
+    """What is written with the hole's tokens, up to the first that ends the text or the line that fences it off."""
     tokens = canvas.tokens[0][layout.hole[0].cpu()].tolist()
-    return list(takewhile(lambda token: token not in vocabulary.endings, tokens))
+    tokens = [*written, *takewhile(lambda token: token not in vocabulary.endings, tokens)]
+    return tokens[: before_fence(tokens, prompt.fence, bool(prompt.closing), vocabulary.tokenizer)]

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from midfill.engine.chat import ChatTemplate
 from midfill.engine.tokenizer import Tokenizer, heal
 from midfill.engine.wire import Snippet
 
@@ -67,8 +68,10 @@ class Prompt(NamedTuple):
     closing: str
     """Line break that the fill has to end with, where the gap is of whole lines; empty elsewhere."""
     suffix: list[int]
-    """Tokens after the fill, as many as could be pinned: the closing and the text after the cursor, with an
-    end-of-file token last if the file ends there."""
+    """Tokens after the fill, as many as could be pinned: the closing and the text after the cursor; and if the file
+    ends there, its fence, where there is one, and an end-of-file token."""
+    fence: str = ""
+    """What a line begins with that is no more of the file; empty if the prompt has no code block."""
 
 
 class Template(Protocol):
@@ -78,8 +81,12 @@ class Template(Protocol):
         """All prompt tokens that come before the prefix window; `snippets` is empty or ends a line."""
         ...
 
+    def fence(self, language: str | None) -> str:
+        """What stands in a line of its own behind the end of a file; empty for nothing."""
+        ...
+
     def end_of_file(self, tokenizer: Tokenizer) -> int | None:
-        """The token that follows the end of a file; None for the end of all text."""
+        """The token that follows the end of a file, and its fence; None for the end of all text."""
         ...
 
 
@@ -93,41 +100,11 @@ class NanoTemplate:
         mark = ids[NANO_LANGUAGES.get(language or "", "<|text|>")]
         return [ids["<bos>"], mark, ids["<|suffix|>"], *suffix, ids["<|prefix|>"]]
 
+    def fence(self, language: str | None) -> str:
+        return ""
+
     def end_of_file(self, tokenizer: Tokenizer) -> int | None:
         return None
-
-
-class ChatTemplate:
-    """Gemma 4's turns: the user's quotes the suffix, the model's starts with the prefix.
-
-    The empty thought block stands in the prompt, or the model would spend canvas positions on it.
-    """
-
-    marks = frozenset({"<bos>", "<|turn>", "<turn|>", "<|channel>", "<channel|>"})
-
-    def frame(self, language: str | None, snippets: list[int], suffix: list[int], tokenizer: Tokenizer) -> list[int]:
-        ids = tokenizer.special_ids
-        task = f"Write the {language or 'text'} file that ends with the part below. Reply with its text only.\n\n"
-        quoted = [id for id in suffix if tokenizer.token_bytes[id]]  # an end of file would end the conversation
-        user = [*tokenizer.encode("user\n"), *snippets, *tokenizer.encode(task), *quoted]
-        model = [
-            *tokenizer.encode("model\n"),
-            ids["<|channel>"],
-            *tokenizer.encode("thought\n"),
-            ids["<channel|>"],
-        ]
-        return [
-            ids["<bos>"],
-            ids["<|turn>"],
-            *user,
-            ids["<turn|>"],
-            *tokenizer.encode("\n"),
-            ids["<|turn>"],
-            *model,
-        ]
-
-    def end_of_file(self, tokenizer: Tokenizer) -> int | None:
-        return tokenizer.special_ids["<turn|>"]
 
 
 class BareTemplate:
@@ -136,6 +113,9 @@ class BareTemplate:
     def frame(self, language: str | None, snippets: list[int], suffix: list[int], tokenizer: Tokenizer) -> list[int]:
         start = tokenizer.special("<bos>")
         return [] if start is None else [start]
+
+    def fence(self, language: str | None) -> str:
+        return ""
 
     def end_of_file(self, tokenizer: Tokenizer) -> int | None:
         return None
@@ -160,14 +140,15 @@ class PromptBuilder:
 
     def build(self, prefix: str, suffix: str, language: str | None, snippets: Sequence[Snippet] = ()) -> Prompt:
         """The prompt for a cursor between `prefix` and `suffix`."""
-        after, quoted = self._suffix_window(suffix), self._suffix_window(suffix[_rest_of_line(suffix) :])
+        closing, fence = _closing(prefix, suffix), self.template.fence(language)
+        after = self._suffix_window(suffix, _fence_line(closing + suffix, fence))
+        quoted = self._suffix_window(suffix[_rest_of_line(suffix) :])
         before = self._prefix_window(prefix)
         kept, partial = heal(self.tokenizer, before)
         frame = self.template.frame(language, self._quoted(snippets), quoted, self.tokenizer)
         tokens = [*frame, *kept] or [self.end_of_file]  # the causal mode needs one token to start from
-        closing = _closing(prefix, suffix)
         # The closing is pinned, not quoted: the prompt must not change when the line's first letter is typed.
-        return Prompt(tokens, partial, closing, [*self.tokenizer.encode(closing), *after])
+        return Prompt(tokens, partial, closing, [*self.tokenizer.encode(closing), *after], fence)
 
     def _quoted(self, snippets: Sequence[Snippet]) -> list[int]:
         """The most helpful ones, which are the last, as many as fit: whole ones, each under its path."""
@@ -180,11 +161,12 @@ class PromptBuilder:
             ids[:0] = tokens
         return ids
 
-    def _suffix_window(self, suffix: str) -> list[int]:
+    def _suffix_window(self, suffix: str, behind: str = "") -> list[int]:
+        """The first tokens of `suffix`, and if that is all of it, those of `behind` and the end of the file."""
         limits = self.limits
         ids = self.tokenizer.encode(suffix[: limits.suffix_chars])
         if len(suffix) <= limits.suffix_chars:
-            ids.append(self.end_of_file)
+            ids += [*self.tokenizer.encode(behind), self.end_of_file]
         return ids[: limits.suffix_tokens]
 
     def _prefix_window(self, prefix: str) -> list[int]:
@@ -213,6 +195,11 @@ def _closing(prefix: str, suffix: str) -> str:
     if not prefix.endswith("\n") or not (is_between or not suffix):
         return ""
     return "\r\n" if prefix.endswith("\r\n") else "\n"
+
+
+def _fence_line(text: str, fence: str) -> str:
+    """What closes a block whose text ends with `text`: the fence in a line of its own; nothing without one. Pure."""
+    return fence if text.endswith("\n") or not fence else "\n" + fence
 
 
 def _rest_of_line(suffix: str) -> int:

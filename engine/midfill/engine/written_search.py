@@ -14,6 +14,7 @@ from torch import Tensor
 
 from midfill.engine.candidates import Candidate, Vocabulary, scored, useful
 from midfill.engine.causal_gemma import CausalGemma
+from midfill.engine.chat import before_fence
 from midfill.engine.choosing import greedy, sampled
 from midfill.engine.draft_length import Round
 from midfill.engine.draws import Draws
@@ -107,6 +108,10 @@ class WrittenSearch(NamedTuple):
         """Where a text is over, which was not before its last token; None if it goes on."""
         if tokens[-1] in self.vocabulary.endings:
             return End(len(tokens) - 1, [])
+        prompt = self.prompt
+        fenced = before_fence(tokens, prompt.fence, bool(prompt.closing), self.vocabulary.tokenizer)
+        if fenced is not None:
+            return End(fenced, [])
         length = self.seam.end(self._added(tokens))
         if length is None:
             return None
