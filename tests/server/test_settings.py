@@ -11,7 +11,18 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-NAMES = ("enabled", "languages", "exclude", "debounceMs", "maxTokens", "explicitMode", "model", "schemas", "midfill")
+NAMES = (
+    "enabled",
+    "languages",
+    "exclude",
+    "debounceMs",
+    "maxTokens",
+    "explicitMode",
+    "eagerness",
+    "model",
+    "schemas",
+    "midfill",
+)
 
 
 def complaints(**sent: object) -> list[str]:
@@ -45,6 +56,7 @@ def test_they_may_stand_under_midfill_beside_what_is_not_ours() -> None:
         ("debounceMs", True, "debounceMs: wanted 0 to 10000 milliseconds, or null, got True"),
         ("maxFileBytes", "4M", "maxFileBytes: wanted a number of bytes, got '4M'"),
         ("explicitMode", "quick", 'explicitMode: wanted "fast" or "best", got \'quick\''),
+        ("eagerness", "eager", 'eagerness: wanted "low", "balanced" or "high", got \'eager\''),
         ("model", ["a"], "model: wanted a model's directory, or null, got ['a']"),
         ("exclude", "*.log", "exclude: wanted a list of patterns as in .gitignore, got '*.log'"),
         ("languages", ["python"], "languages: wanted an object of languages, each true or false, got ['python']"),

@@ -8,6 +8,7 @@ const FOR_SERVER = [
   "debounceMs",
   "maxFileBytes",
   "explicitMode",
+  "eagerness",
   "maxTokens",
   "model",
   "bestModel",

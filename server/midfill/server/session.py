@@ -274,6 +274,7 @@ class Session:
             snippets=neighbours.snippets(document.uri, *situation, SNIPPET_CHARS) if neighbours else (),
             max_tokens=settings.max_tokens,
             mode=mode,
+            eagerness=settings.eagerness,
             schema=self.checked.schema,
         )
 

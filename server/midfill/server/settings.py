@@ -7,6 +7,8 @@ from typing import Annotated, Literal, cast, get_args
 import msgspec
 from msgspec import UNSET, Meta
 
+from midfill.engine.wire import Eagerness
+
 Switch = Annotated[bool, Meta(description="true or false")]
 Switches = Annotated[dict[str, Switch], Meta(description="an object of languages, each true or false")]
 Glob = Annotated[str, Meta(description="a pattern as in .gitignore")]
@@ -46,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     max_file_bytes: Annotated[int, Meta(ge=0, description="a number of bytes")] = 4 << 20
     explicit_mode: Annotated[Literal["fast", "best"], Meta(description='"fast" or "best"')] = "fast"
     """For a fill that was asked for, by a key or a command; what appears while typing is always fast."""
+    eagerness: Annotated[Eagerness, Meta(description='"low", "balanced" or "high"')] = "balanced"
+    """How sure a fill has to be to appear."""
     max_tokens: Annotated[int, Meta(ge=1, le=1024, description="1 to 1024 tokens")] = 64
     model: Annotated[str | None, Meta(description="a model's directory, or null")] = None
     """None is the embedded one. The engine is shared: the first window to start it decides."""
