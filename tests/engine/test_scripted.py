@@ -5,6 +5,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +45,15 @@ def test_the_first_rule_that_fits_answers() -> None:
 def test_where_no_rule_fits_nothing_is_shown() -> None:
     nothing = answer([ADD], "def sub(a, b):")
     assert (nothing.text, nothing.shown) == ("", False)
+
+
+def test_as_many_others_come_as_are_asked_for() -> None:
+    filler = ScriptedFiller([Rule(text="one", others=("two", "three"))])
+    answers = [
+        finish(filler.fill(msgspec.structs.replace(request(""), num_candidates=number)))[1] for number in (1, 2, 4)
+    ]
+    assert [answer.text for answer in answers] == ["one"] * 3
+    assert [[other.text for other in answer.others] for answer in answers] == [[], ["two"], ["two", "three"]]
 
 
 def test_a_step_is_a_next_and_the_drafts_grow_to_the_text() -> None:

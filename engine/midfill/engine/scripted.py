@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from midfill.engine.common_prefix import common_prefix
 from midfill.engine.errors import InputError, ModeMissing
-from midfill.engine.wire import Infill, InfillRequest
+from midfill.engine.wire import Infill, InfillRequest, Other
 
 CHARACTERS_A_TOKEN = 4
 Count = Annotated[int, Meta(ge=0)]
@@ -27,6 +27,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     after: str = ""
     before: str = ""
     text: str
+    others: tuple[str, ...] = ()
+    """Where more than one fill is asked for."""
     drafts: tuple[str, ...] = ()
     """The text so far over the steps; by default growing parts of the text."""
     steps: Annotated[int, Meta(ge=1)] = 4
@@ -106,6 +108,9 @@ class ScriptedFiller:
             text=rule.text,
             shown=rule.shown,
             confidence=rule.confidence,
+            others=tuple(
+                Other(text=text, confidence=rule.confidence) for text in rule.others[: request.num_candidates - 1]
+            ),
             valid=rule.valid,
             steps=rule.steps,
             prompt_tokens=_tokens(len(request.prefix) + len(request.suffix)),
