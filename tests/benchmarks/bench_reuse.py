@@ -31,7 +31,7 @@ def main() -> None:
             started = time.thread_time()
             found = reuse.recall("bench", each)
             times.append((time.thread_time() - started) * 1e3)
-            assert (found is not None) == (kind == "hit")
+            assert bool(found) == (kind == "hit")
         p95 = statistics.quantiles(times, n=20)[-1]
         result = {
             "bench": "reuse",

@@ -126,5 +126,6 @@ def cursor(line: int, column: int) -> Gap:
     return Gap(Place(line, column), Place(line, column))
 
 
-def text_of(offer: Offer | None) -> str | None:
-    return offer and offer.text
+def text_of(offers: Sequence[Offer]) -> str | None:
+    """The best one's; None if there is none."""
+    return offers[0].text if offers else None

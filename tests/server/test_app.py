@@ -7,15 +7,19 @@ from typing import Any
 import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams, JsonRpcRequestCancelled
+from tests.server.bare_client import bare_client, inline_completion
 from tests.server.editor import AUTOMATIC, INVOKED, Editor, Encoding, editing, engine_status
 
 from midfill.engine.wire import Status
 from midfill.server.app import model_arguments
+from midfill.server.statistics import read_events
 
 ADD = {"after": "def add(a, b):", "text": "\n    return a + b"}
 GREET = {"after": "greet(", "text": '"hello, world")'}
 SLOW = {"after": "slow(", "text": "one, two, three)", "steps": 40, "step_ms": 50}
 RULES = [ADD, GREET, SLOW, {"after": "x = ", "text": "42"}, {"after": "return a + b", "text": "\n\n\nadd(1, 2)"}]
+
+COMPLETION = types.TEXT_DOCUMENT_INLINE_COMPLETION
 
 pytestmark = pytest.mark.asyncio
 
@@ -122,6 +126,36 @@ async def test_typing_along_is_answered_from_memory(env: dict[str, str]) -> None
             (item,) = await editor.ask(AUTOMATIC) or []
             assert editor.text + str(item.insert_text) == 'greet("hello, world")'
         assert (await engine_status(env)).answered == 1
+
+
+CHOICE = {"after": "x = ", "text": "one()", "others": ["one() ", "other", "two()"]}
+
+
+async def test_a_choice_is_sent_where_it_is_asked_for_and_each_has_its_own_command(env: dict[str, str]) -> None:
+    async with bare_client(env, [CHOICE]) as client:
+        await client.initialize()
+        await client.ready()
+        client.open("file:///a.py", "x = \n")
+        kinds = [await client.request(COMPLETION, inline_completion("file:///a.py", 0, 4, kind)) for kind in (2, 1)]
+        alone, choice = (answer["result"]["items"] for answer in kinds)
+        assert [item["insertText"] for item in alone] == ["one()"]
+        assert [item["insertText"] for item in choice] == ["one()", "other", "two()"]
+        here = {"line": 0, "character": 4}
+        assert all(item["range"] == {"start": here, "end": here} for item in choice)
+        commands = {str(item["command"]) for item in (*alone, *choice)}
+        assert len(commands) == 4
+
+
+async def test_any_of_a_choice_is_accepted_and_counted(env: dict[str, str]) -> None:
+    async with editing(env, [CHOICE]) as editor:
+        editor.open("x = |\n")
+        items = await editor.ask() or []
+        await editor.accept(items[1])
+        assert editor.text == "x = other\n"
+        editor.backspace()
+        assert texts(await editor.ask(INVOKED)) == ["r"]
+    kinds = [event.kind for event in read_events(Path(env["XDG_STATE_HOME"], "midfill/statistics.jsonl"))]
+    assert kinds == ["shown", "accepted"]
 
 
 async def test_another_suffix_is_another_question(env: dict[str, str]) -> None:

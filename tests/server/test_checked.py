@@ -1,8 +1,9 @@
 """`midfill.server.checked`: what was found fit is shown as it is, anything else not at all."""
 
+import msgspec
 import pytest
 
-from midfill.engine.wire import Infill, InfillRequest, Schema
+from midfill.engine.wire import Infill, InfillRequest, Other, Schema
 from midfill.server.checked import Checked
 from midfill.server.document import Window
 from midfill.server.ghost import Ghost, Surroundings
@@ -48,6 +49,14 @@ def ghost(checked: Checked, fill: str, before: str, after: str, *, may_split: bo
 def test_a_valid_fill_is_not_changed() -> None:
     fill = '"a": [\n     1]  \n\n'  # odd, but as the engine has it
     assert ghost(checked("{", fill, "}"), fill, "{", "}") == Ghost(fill, 0, 0)
+
+
+def test_the_others_of_an_answer_are_as_fit_as_its_best() -> None:
+    checked = Checked()
+    infill = msgspec.structs.replace(answer("1"), others=(Other(text="2", confidence=0.5),))
+    checked.note(InfillRequest(document="a", prefix="[", suffix="]"), infill)
+    fills = [ghost(checked, text, "[", "]") for text in ("1", "2", "3")]
+    assert fills == [Ghost("1", 0, 0), Ghost("2", 0, 0), None]
 
 
 def test_what_repeats_what_stands_around_is_not_trimmed() -> None:

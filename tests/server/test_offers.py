@@ -5,7 +5,7 @@ from lsprotocol import types
 
 from midfill.server.document import Document, Place
 from midfill.server.ghost import Ghost
-from midfill.server.offers import Gap, Offer, edit_of, goes_along, goes_on
+from midfill.server.offers import Gap, Offer, edit_of, goes_along, goes_on, look
 from midfill.server.reuse import Situation
 
 PLACE = Place(0, 4)
@@ -35,6 +35,11 @@ def test_what_typing_has_left_is_no_new_offer() -> None:
     assert goes_on(offer("f(1)"), Situation("x = f(", ""), "1)")
     assert not goes_on(offer("f(1)"), Situation("x = f(", ""), "2)")
     assert not goes_on(offer("f(1)"), Situation("y = ", ""), "f(1)")
+
+
+def test_fills_that_replace_differently_may_look_the_same() -> None:
+    assert look(Ghost("f(1)", 0, 1), ")") == look(Ghost("x = f(1", 4, 0), ")") == look(Ghost("f(1)\n", 0, 1), ") ")
+    assert look(Ghost("f(1)", 0, 0), ")") != look(Ghost("f(1)", 0, 1), ")")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`midfill.server.session`, with a scripted engine in this process: what depends on who comes first."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def opened(here: EngineHere, text: str, path: Path | None = None) -> Session:
     return Session(Document("file:///a.py", "python", 1, text, "utf-16"), path, here.shared)
 
 
-def asking(session: Session, gap: Gap, *, automatic: bool = True) -> "asyncio.Task[Offer | None]":
+def asking(session: Session, gap: Gap, *, automatic: bool = True) -> "asyncio.Task[Sequence[Offer]]":
     return asyncio.create_task(session.suggest(gap, automatic=automatic))
 
 
@@ -34,13 +35,105 @@ async def test_a_files_size_is_that_of_its_utf_8_bytes(most: int, text: str | No
         assert text_of(await session.suggest(cursor(0, 5), automatic=False)) == text
 
 
+CHOICE = Rule(after="x = ", text="one()", others=("one() ", "", "other", "two()"))
+
+
+def texts(offers: Sequence[Offer]) -> list[str]:
+    return [offer.text for offer in offers]
+
+
+async def test_a_fill_that_was_asked_for_comes_with_others_that_look_different() -> None:
+    async with engine_here(CHOICE) as here:
+        offers = await opened(here, "x = ").suggest(cursor(0, 4), automatic=False)
+        assert texts(offers) == ["one()", "other"]  # of four, one is the same on the screen, and one is nothing
+        assert len({offer.id for offer in offers}) == 2
+
+
+async def test_what_appears_by_itself_is_one_fill() -> None:
+    async with engine_here(CHOICE) as here:
+        assert texts(await opened(here, "x = ").suggest(cursor(0, 4), automatic=True)) == ["one()"]
+        (request,) = here.filler.requests
+        assert (request.num_candidates, request.scope) == (1, "auto")
+
+
+async def test_a_choice_is_asked_for_where_one_fill_is_known_and_only_once() -> None:
+    async with engine_here(CHOICE) as here:
+        session = opened(here, "x = ")
+        (alone,) = await session.suggest(cursor(0, 4), automatic=True)
+        offers = await session.suggest(cursor(0, 4), automatic=False)
+        assert [(offer.text, offer.is_new, offer.source) for offer in (alone, *offers)] == [
+            ("one()", True, "engine"),
+            ("one()", False, "engine"),
+            ("other", True, "engine"),
+        ]
+        assert texts(await session.suggest(cursor(0, 4), automatic=False)) == ["one()", "other"]
+        assert here.scheduler.tally.answered == 2
+
+
+async def test_a_running_decode_of_one_fill_gives_way_to_one_of_several_but_not_the_other_way_round() -> None:
+    async with engine_here(CHOICE) as here:
+        session = opened(here, "x = ")
+        here.hold()
+        older = asking(session, cursor(0, 4), automatic=True)
+        await here.begun()
+        newer = asking(session, cursor(0, 4), automatic=False)
+        await until(lambda: session.live and session.live.request.num_candidates > 1)
+        newest = asking(session, cursor(0, 4), automatic=True)
+        here.go_on()
+        assert texts(await newest) == ["one()", "other"]
+        assert not await older
+        assert not await newer
+        assert (here.scheduler.tally.answered, here.scheduler.tally.dropped) == (1, 1)
+
+
+async def test_typing_towards_any_of_a_choice_keeps_what_is_left_of_it() -> None:
+    async with engine_here(CHOICE) as here:
+        session = opened(here, "x = ")
+        await session.suggest(cursor(0, 4), automatic=False)
+        edit(session, (0, 4), (0, 4), "o")
+        both = await session.suggest(cursor(0, 5), automatic=True)
+        edit(session, (0, 5), (0, 5), "t")
+        one = await session.suggest(cursor(0, 6), automatic=True)
+        assert [texts(both), texts(one)] == [["ne()", "ther"], ["her"]]
+        assert not any(offer.is_new for offer in (*both, *one))
+        assert here.scheduler.tally.answered == 1
+        assert here.count("rejected") == 0
+
+
+async def test_typing_something_else_rejects_a_whole_choice_once() -> None:
+    async with engine_here(CHOICE) as here:
+        session = opened(here, "x = ")
+        await session.suggest(cursor(0, 4), automatic=False)
+        edit(session, (0, 4), (0, 4), "seven")
+        edit(session, (0, 4), (0, 9), "")
+        edit(session, (0, 4), (0, 4), "ot")
+        assert not await session.suggest(cursor(0, 6), automatic=True)
+        assert here.count("rejected") == 1
+
+
+async def test_where_one_of_a_choice_was_dismissed_nothing_appears_by_itself() -> None:
+    async with engine_here(CHOICE) as here:
+        session = opened(here, "x = ")
+        _, other = await session.suggest(cursor(0, 4), automatic=False)
+        session.reject(other)
+        assert not await session.suggest(cursor(0, 4), automatic=True)
+        assert texts(await session.suggest(cursor(0, 4), automatic=False)) == ["one()", "other"]
+
+
+async def test_a_selection_may_be_filled_with_anything() -> None:
+    async with engine_here(CHOICE) as here:
+        await opened(here, "x = TODO").fill_span(Gap(Place(0, 4), Place(0, 8)), "fast", 64, lambda draft: None)
+        (request,) = here.filler.requests
+        assert (request.num_candidates, request.scope) == (1, "any")
+
+
 async def test_an_edit_while_it_waits_for_another_key_ends_the_question() -> None:
     async with engine_here(ANSWER, settings=Settings(debounce_ms=20)) as here:
         session = opened(here, "one\ntwo\nx = \n")
         question = asking(session, cursor(2, 4))
         await asyncio.sleep(0)  # its turn: it waits now
         edit(session, (0, 0), (2, 0), "")
-        assert await question is None
+        assert not await question
         assert here.scheduler.tally.answered == 0
         assert text_of(await session.suggest(cursor(0, 4), automatic=False)) == "42"
 
@@ -53,8 +146,8 @@ async def test_an_edit_that_takes_the_line_away_ends_the_question() -> None:
         await here.begun()
         edit(session, (0, 0), (2, 4), "")
         here.go_on()
-        assert await question is None
-        assert session.offer is None
+        assert not await question
+        assert not session.offers
 
 
 async def test_what_was_never_shown_is_not_taken_for_rejected() -> None:
@@ -65,7 +158,7 @@ async def test_what_was_never_shown_is_not_taken_for_rejected() -> None:
         await here.begun()
         edit(session, (0, 4), (0, 4), "s")  # no draft is there yet to disagree
         here.go_on()
-        assert await question is None
+        assert not await question
         for column, key in enumerate("even", start=5):
             edit(session, (0, column), (0, column), key)
         assert here.count("rejected") == 0
@@ -109,7 +202,7 @@ async def test_a_running_decode_that_agrees_with_what_was_typed_is_kept() -> Non
         newer = asking(session, cursor(0, 8))
         here.go_on()
         assert text_of(await newer) == ", two)"
-        assert await older is None
+        assert not await older
         assert here.scheduler.tally.answered == 1
 
 
@@ -124,7 +217,7 @@ async def test_a_draft_that_becomes_something_else_is_asked_about_anew() -> None
         newer = asking(session, cursor(0, 8))
         here.go_on()
         assert text_of(await newer) == ", two)"
-        assert await older is None
+        assert not await older
         assert here.scheduler.tally.answered == 2
 
 
@@ -152,7 +245,7 @@ async def test_nothing_unasked_takes_the_place_of_a_command() -> None:
         span = Gap(Place(0, 8), Place(0, 12))
         command = asyncio.create_task(session.fill_span(span, "fast", 64, lambda draft: None))
         await here.begun()
-        assert await session.suggest(cursor(1, 4), automatic=True) is None
+        assert not await session.suggest(cursor(1, 4), automatic=True)
         here.go_on()
         assert (await command).text == "sum(values)"
         assert text_of(await session.suggest(cursor(1, 4), automatic=True)) == "42"
@@ -167,7 +260,7 @@ async def test_the_same_text_elsewhere_is_another_suggestion_but_its_rest_is_not
         edit(session, (0, 5), (0, 5), "2")
         edit(session, (0, 6), (0, 6), "\ny = ")
         second = await session.suggest(cursor(1, 4), automatic=True)
-        assert [(offer.text, offer.is_new) for offer in (first, rest, second) if offer] == [
+        assert [(offer.text, offer.is_new) for offer in (*first, *rest, *second)] == [
             ("42", True),
             ("2", False),
             ("42", True),
@@ -194,7 +287,7 @@ async def test_closing_ends_what_goes_on_and_forgets_the_document() -> None:
         await here.begun()
         session.close()
         here.go_on()
-        assert await question is None
+        assert not await question
         await here.idle()
         await until(lambda: not here.filler.documents)
 
@@ -202,8 +295,7 @@ async def test_closing_ends_what_goes_on_and_forgets_the_document() -> None:
 async def test_a_guess_that_is_asked_for_is_gone_on_with() -> None:
     async with engine_here(Rule(after="x = ", text="call("), LONG, settings=Settings(debounce_ms=0)) as here:
         session = opened(here, "x = ")
-        offer = await session.suggest(cursor(0, 4), automatic=True)
-        assert offer is not None
+        (offer,) = await session.suggest(cursor(0, 4), automatic=True)
         here.hold(after_steps=2)
         session.speculate(offer)
         await until(lambda: session.live and session.live.draft)
@@ -219,13 +311,12 @@ async def test_a_guess_that_is_asked_for_is_gone_on_with() -> None:
 async def test_a_guess_is_not_made_while_something_is_asked() -> None:
     async with engine_here(ANSWER, settings=Settings(debounce_ms=0)) as here:
         session = opened(here, "x = ")
-        offer = await session.suggest(cursor(0, 4), automatic=True)
-        assert offer is not None
+        (offer,) = await session.suggest(cursor(0, 4), automatic=True)
         here.hold()
         edit(session, (0, 0), (0, 4), "z = ")
         question = asking(session, cursor(0, 4), automatic=False)
         await here.begun()
         session.speculate(offer)
         here.go_on()
-        assert await question is None
+        assert not await question
         assert here.scheduler.tally.answered == 2

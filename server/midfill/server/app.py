@@ -193,18 +193,20 @@ async def inline_completion(ls: Server, params: types.InlineCompletionParams) ->
     started, num_edits = time.monotonic(), session.num_edits
     gap = _gap(session.document, params)
     automatic = params.context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
-    offer = await session.suggest(gap, automatic=automatic)
+    offers = await session.suggest(gap, automatic=automatic)
     if session.num_edits != num_edits:
         return None
-    if offer is None:
+    if not offers:
         return types.InlineCompletionList([])
-    _remember(ls, session, offer)
-    if offer.is_new:
-        ls.shared.count("shown", session.document.language, offer.source, (time.monotonic() - started) * 1e3)
-    if offer.source == "engine":
+    for offer in offers:
+        _remember(ls, session, offer)
+    best = offers[0]
+    if best.is_new:
+        ls.shared.count("shown", session.document.language, best.source, (time.monotonic() - started) * 1e3)
+    if best.source == "engine":
         ls.tell_status()
-    session.speculate(offer)
-    return types.InlineCompletionList([_item(session.document, offer)])
+    session.speculate(best)
+    return types.InlineCompletionList([_item(session.document, offer) for offer in offers])
 
 
 def _gap(document: Document, params: types.InlineCompletionParams) -> Gap:

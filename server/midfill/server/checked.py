@@ -44,7 +44,8 @@ class Checked:
             self.is_in_force = True
         # In a text that is broken elsewhere it may show one that makes that no worse.
         if infill.valid or infill.shown:
-            self._texts.append(_digest(request.prefix + infill.text + request.suffix))
+            fills = (infill.text, *(other.text for other in infill.others))
+            self._texts.extend(_digest(request.prefix + fill + request.suffix) for fill in fills)
 
     def num_replaced(self, fill: str, whole: Window) -> int | None:
         """How many characters the fill has to replace to make a text that was found fit; None if it makes none.

@@ -28,6 +28,10 @@ class Decode:
         """How it was asked for."""
         return self.request.mode
 
+    def answers(self, mode: Mode, num_candidates: int) -> bool:
+        """Whether that was asked for, and as many."""
+        return self.mode == mode and self.request.num_candidates >= num_candidates
+
     def _see(self, text: str) -> None:
         self.draft = text
 

@@ -44,6 +44,11 @@ def edit_of(document: Document, gap: Gap, ghost: Ghost) -> types.TextEdit:
     return types.TextEdit(types.Range(document.position(start), document.position(end)), text)
 
 
+def look(ghost: Ghost, after: str) -> str:
+    """What would stand from the cursor to the end of its line, `after` being there; blank ends apart. Pure."""
+    return (ghost.text[ghost.back :] + after[ghost.replaced :]).rstrip()
+
+
 def goes_along(offer: Offer, now: Situation) -> bool:
     """Whether what was typed agrees with the offer. An editor may have typed closers behind the cursor itself. Pure."""
     while agrees(offer.text, offer.situation, now) is None:

@@ -39,7 +39,9 @@ class _Spot(NamedTuple):
 
 class _Proposal(NamedTuple):
     spot: _Spot
-    text: str
+    texts: tuple[str, ...]
+    """The best first."""
+    num_asked: int = 1
 
 
 class _Shelf:
@@ -73,36 +75,39 @@ class Reuse:
         self._proposed = _Shelf()
         self._rejected = _Shelf()
 
-    def remember(self, document: str, situation: Situation, text: str) -> None:
-        """Keep the raw fill of this gap: what editors replace to insert it is worked out anew each time."""
-        if text:
-            self._proposed.put(document, _Proposal(_spot(situation), _with_line_feeds(text)))
+    def remember(self, document: str, situation: Situation, *fills: str, num_asked: int = 1) -> None:
+        """Keep the raw fills of this gap, the best first: what editors replace is worked out anew each time.
 
-    def recall(self, document: str, situation: Situation) -> str | None:
-        """What is left of the newest text that agrees with what was typed since; its lines end in \\n.
+        So many were asked for; there may be fewer.
+        """
+        texts = tuple(_with_line_feeds(text) for text in fills if text)
+        if texts:
+            self._proposed.put(document, _Proposal(_spot(situation), texts, num_asked))
 
-        A closer that the editor added while the text's own opener was typed does not count as a change of the suffix,
-        and neither does one that was typed over. The text keeps its own closers.
+    def recall(self, document: str, situation: Situation, num_asked: int = 1) -> list[str]:
+        """What is left of the newest texts that agree with what was typed since; their lines end in \\n.
+
+        They are of one answer, to a question for so many or more. A closer that the editor added while the text's own
+        opener was typed does not count as a change of the suffix, and neither does one that was typed over. The text
+        keeps its own closers.
         """
         spot = _spot(situation)
         for proposal in self._proposed.newest_first(document):
-            left = _left(proposal, spot)
-            if left:
+            left = list(filter(None, _left(proposal, spot)))
+            if left and proposal.num_asked >= num_asked:
                 self._proposed.put(document, proposal)
                 return left
-        return None
+        return []
 
-    def reject(self, document: str, situation: Situation) -> None:
-        """The text that `recall` gives here is not wanted."""
-        text = self.recall(document, situation)
-        if text:
-            self._rejected.put(document, _Proposal(_spot(situation), text))
+    def reject(self, document: str, situation: Situation, text: str) -> None:
+        """A text that was proposed here is not wanted."""
+        self._rejected.put(document, _Proposal(_spot(situation), (_with_line_feeds(text),)))
 
     def is_rejected(self, document: str, situation: Situation, text: str) -> bool:
         """Whether the text begins with the line that was rejected here, or with what typing has left of that."""
         spot, line = _spot(situation), _first_line(text)
-        rejected = (_left(proposal, spot) for proposal in self._rejected.newest_first(document))
-        return bool(line) and any(left is not None and _first_line(left) == line for left in rejected)
+        rejected = (left for proposal in self._rejected.newest_first(document) for left in _left(proposal, spot))
+        return bool(line) and any(_first_line(left) == line for left in rejected)
 
     def forget(self, document: str) -> None:
         """The file was closed."""
@@ -130,11 +135,10 @@ def agrees(draft: str, then: Situation, now: Situation) -> str | None:
     return typed if draft.startswith(typed) or typed.startswith(draft) else None
 
 
-def _left(proposal: _Proposal, spot: _Spot) -> str | None:
+def _left(proposal: _Proposal, spot: _Spot) -> list[str]:
+    """Of each text that agrees with what was typed since."""
     typed = _typed(proposal.spot, spot)
-    if typed is None or not proposal.text.startswith(typed):
-        return None
-    return proposal.text[len(typed) :]
+    return [] if typed is None else [text[len(typed) :] for text in proposal.texts if text.startswith(typed)]
 
 
 def _typed(then: _Spot, now: _Spot) -> str | None:

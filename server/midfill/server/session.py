@@ -19,7 +19,7 @@ from midfill.server.document import Document, Place, Window
 from midfill.server.edits import Edit, applied
 from midfill.server.ghost import Ghost, ghost
 from midfill.server.json_text import JSON_LANGUAGES
-from midfill.server.offers import Gap, Offer, goes_along, goes_on
+from midfill.server.offers import Gap, Offer, goes_along, goes_on, look
 from midfill.server.quiet import Rhythm, reason_for_quiet
 from midfill.server.reuse import SITUATION_CHARS, Situation, typed_since
 from midfill.server.schema_download import TIMEOUT_S
@@ -38,6 +38,8 @@ SNIPPET_CHARS = 2048
 """Of other files, in one prompt."""
 SLIP_CHARS = 2
 """So much typed against an offer may be a slip of the fingers; more rejects it."""
+NUM_CHOICES = 4
+"""Fills to choose from, where they were asked for by hand."""
 
 
 class _Question(NamedTuple):
@@ -49,6 +51,11 @@ class _Question(NamedTuple):
     turn: int
     num_edits: int
 
+    @property
+    def num_candidates(self) -> int:
+        """What appears by itself is one fill."""
+        return 1 if self.automatic else NUM_CHOICES
+
 
 class Session:
     """State of one open document. At most one of its requests is live in the engine."""
@@ -57,7 +64,8 @@ class Session:
         self.document, self.path, self.shared = document, path, shared
         self.rhythm = Rhythm()
         self.live: Decode | None = None
-        self.offer: Offer | None = None
+        self.offers: Sequence[Offer] = ()
+        """What was offered last, the best first: a person may choose."""
         self.last_edit: Edit | None = None
         self.num_edits = 0
         """Unlike a client's versions they always grow, and only when the text changes."""
@@ -122,8 +130,10 @@ class Session:
             return self.shared.ignored.reason(self.path)
         return secret_pattern(PurePosixPath(unquote(urlsplit(self.document.uri).path)))
 
-    async def suggest(self, gap: Gap, *, automatic: bool) -> Offer | None:
-        """The suggestion for a cursor at `gap`, if there is one. A newer call or an edit makes older ones return None.
+    async def suggest(self, gap: Gap, *, automatic: bool) -> Sequence[Offer]:
+        """The suggestions for a cursor at `gap`, the best first; several where they were asked for by hand.
+
+        A newer call or an edit makes older ones return none.
 
         While a command waits for the engine, nothing is suggested unasked: it would take the command's place there.
         Neither while the document's schema is being found: nothing could say whether it is met. What was asked for by
@@ -131,31 +141,44 @@ class Session:
         """
         self._turn += 1
         if self.reason_for_silence() is not None or (automatic and self._num_spans):
-            return None
+            return ()
         if self._follow_schema(gap.start).is_being_found:
             asked = (self._turn, self.num_edits)
             if automatic:
                 log.debug("quiet: the schema is being found")
-                return None
+                return ()
             await self.wait_for_schema(gap.start)
             if asked != (self._turn, self.num_edits):
-                return None
+                return ()
         situation = situation_at(self.document, gap)
         question = _Question(gap, situation, automatic, self._turn, self.num_edits)
         wants_best = not automatic and self.shared.settings.explicit_mode == "best"
-        text = None if wants_best else self._recall(question)
-        source: Source = "engine" if text is None else "memory"
-        if text is None:
+        texts = [] if wants_best else self._recall(question)
+        source: Source = "memory" if texts else "engine"
+        if not texts:
             if automatic and (reason := self._reason_for_quiet(gap, situation)) is not None:
                 log.debug("quiet: %s", reason)
-                return None
-            text = await self._ask(question)
-        if text is None or (automatic and self.shared.reuse.is_rejected(self.document.uri, situation, text)):
-            return None
-        suggestion = self.ghost(text, gap, may_split=not automatic)
-        is_new = self.offer is None or not goes_on(self.offer, situation, text)
-        self.offer = suggestion and Offer(next(self.shared.ids), gap, suggestion, situation, text, source, is_new)
-        return self.offer
+                return ()
+            texts = await self._ask(question)
+        if not texts or (automatic and self._is_any_rejected(situation, texts)):
+            return ()
+        self.offers = self._offers(question, texts, source)
+        return self.offers
+
+    def _is_any_rejected(self, situation: Situation, texts: Sequence[str]) -> bool:
+        return any(self.shared.reuse.is_rejected(self.document.uri, situation, text) for text in texts)
+
+    def _offers(self, question: _Question, texts: Sequence[str], source: Source) -> Sequence[Offer]:
+        """The texts that may be shown, but for those that would look like one before."""
+        offers: dict[str, Offer] = {}
+        gap, situation = question.gap, question.situation
+        after = surroundings_at(self.document, gap).line_after
+        for text in texts:
+            suggestion = self.ghost(text, gap, may_split=not question.automatic)
+            if suggestion is not None and (seen := look(suggestion, after)) not in offers:
+                is_new = not any(goes_on(offer, situation, text) for offer in self.offers)
+                offers[seen] = Offer(next(self.shared.ids), gap, suggestion, situation, text, source, is_new)
+        return tuple(offers.values())
 
     def ghost(self, text: str, gap: Gap, *, may_split: bool = True) -> Ghost | None:
         """The fill as it may be shown, or None if it may not."""
@@ -164,15 +187,16 @@ class Session:
             return self.checked.ghost(text, whole_text(self.document, gap), around, may_split=may_split)
         return ghost(text, around, may_split=may_split)
 
-    def _recall(self, question: _Question) -> str | None:
-        """What was proposed here. In JSON no change farther away may have made it wrong.
+    def _recall(self, question: _Question) -> list[str]:
+        """What was proposed here, the best first. In JSON no change farther away may have made it wrong.
 
         Not even where nothing was checked: in a text that was broken elsewhere that says nothing of one that is mended.
         """
-        text = self.shared.reuse.recall(self.document.uri, question.situation)
-        if text is None or not self._is_json:
-            return text
-        return None if self.checked.num_replaced(text, whole_text(self.document, question.gap)) is None else text
+        texts = self.shared.reuse.recall(self.document.uri, question.situation, question.num_candidates)
+        if not texts or not self._is_json:
+            return texts
+        whole = whole_text(self.document, question.gap)
+        return [text for text in texts if self.checked.num_replaced(text, whole) is not None]
 
     def _follow_schema(self, cursor: Place) -> Sought:
         """Lets go of all that was found for the schema that the document had to meet before."""
@@ -206,19 +230,21 @@ class Session:
         """Whether the answer still has its place: nothing was asked and nothing was changed since."""
         return (question.turn, question.num_edits) == (self._turn, self.num_edits)
 
-    async def _ask(self, question: _Question) -> str | None:
-        """The engine's text for the situation; None if it has none worth showing, or the question is out of date."""
+    async def _ask(self, question: _Question) -> list[str]:
+        """The engine's texts for the situation; none if they are not worth showing, or the question is out of date."""
         situation = question.situation
         mode: Mode = "fast" if question.automatic else self.shared.settings.explicit_mode
         while True:
             decode = self.live
-            if decode is None or decode.mode != mode or not decode.serves(situation):
+            if decode is None or not decode.answers(mode, question.num_candidates) or not decode.serves(situation):
                 self._end_live()
                 if question.automatic:
                     await asyncio.sleep(self._delay_ms() / 1e3)
                     if not self._is_current(question):
-                        return None
-                decode = self._begin(self._request(question.gap, mode), situation)
+                        return []
+                request = self._request(question.gap, mode)
+                request = msgspec.structs.replace(request, num_candidates=question.num_candidates)
+                decode = self._begin(request, situation)
             elif decode.speculative and not decode.task.done():
                 decode = self._begin(decode.request, decode.situation)  # which the engine goes on with, as no guess now
             try:
@@ -228,14 +254,14 @@ class Session:
                     self._let_go(decode)
                 raise
             if not self._is_current(question):
-                return None
+                return []
             if isinstance(error := decode.error, RequestFailed) and error.is_mode_missing:
                 self.shared.tell(f"{error}; fast is used instead")
                 mode = "fast"
                 continue
-            text = self._recall(question)
-            if text is not None or decode.situation == situation:
-                return text
+            texts = self._recall(question)
+            if texts or decode.situation == situation:
+                return texts
             # An older decode's draft agreed with what was typed since, and then became something else.
 
     async def fill_span(self, gap: Gap, mode: Mode, max_tokens: int, on_draft: Callable[[str], None]) -> Infill:
@@ -243,7 +269,7 @@ class Session:
         self._turn += 1
         self._end_live()
         self._follow_schema(gap.start)
-        request = msgspec.structs.replace(self._request(gap, mode), max_tokens=max_tokens)
+        request = msgspec.structs.replace(self._request(gap, mode), max_tokens=max_tokens, scope="any")
         self._num_spans += 1
         try:
             infill = await self.shared.engine.fill(request, on_draft=on_draft)
@@ -291,10 +317,11 @@ class Session:
                 return
             infill = task.result()
             self.checked.note(request, infill)
-            if not speculative and request.mode == "fast":
+            if not speculative and request.mode == "fast" and request.num_candidates == 1:
                 self.shared.engine_ms = infill.prefill_ms + infill.decode_ms
             if infill.shown:
-                self.shared.reuse.remember(self.document.uri, situation, infill.text)
+                texts = (infill.text, *(other.text for other in infill.others))
+                self.shared.reuse.remember(self.document.uri, situation, *texts, num_asked=request.num_candidates)
             else:
                 self._nothing_at = (situation, self.shared.settings)
 
@@ -336,25 +363,25 @@ class Session:
             return
         added = offer.ghost.text[offer.ghost.back :]
         after = Situation((offer.situation.before + added)[-SITUATION_CHARS:], offer.situation.after)
-        if offer is self.offer and self.shared.reuse.recall(self.document.uri, after) is None:
+        if offer in self.offers and not self.shared.reuse.recall(self.document.uri, after):
             request = self._request(offer.gap._replace(typed=added), "fast")
             self._begin(request, after, speculative=True)
 
     def _notice_rejection(self, now: Situation) -> None:
-        """Takes the offer for rejected once something else was typed in its place."""
-        offer = self.offer
-        if offer is None or goes_along(offer, now):
+        """Takes the offers for rejected once something else was typed in their place."""
+        if not self.offers or any(goes_along(offer, now) for offer in self.offers):
             return
-        typed = typed_since(offer.situation, now)
+        typed = typed_since(self.offers[0].situation, now)
         if typed is not None and len(typed) <= SLIP_CHARS:
             return
         if typed:
-            self.reject(offer)
-        self.offer = None
+            self.reject(*self.offers)
+        self.offers = ()
 
-    def reject(self, offer: Offer) -> None:
-        """Never offers this again at its place."""
-        self.shared.reuse.reject(self.document.uri, offer.situation)
+    def reject(self, *offers: Offer) -> None:
+        """Never offers these again at their place; they were one suggestion."""
+        for offer in offers:
+            self.shared.reuse.reject(self.document.uri, offer.situation, offer.text)
         self.shared.count("rejected", self.document.language)
 
     def _window(self, gap: Gap) -> Window:
