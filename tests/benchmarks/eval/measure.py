@@ -10,6 +10,7 @@ that is cut off goes on where it stopped.
 import argparse
 import json
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.loading import open_infiller
 from midfill.engine.quality import Outcome, estimate, quality
+from midfill.engine.syntax import GRAMMARS, SyntaxCheck
 
 BENCH = ROOT.parent / "shared" / "bench" / "dev"
 WORK = ROOT / "out" / "eval"
@@ -44,6 +46,8 @@ class Filled(NamedTuple):
     confidences: list[float]
     hole_tokens: list[int]
     """Of the true texts."""
+    intact: list[bool | None]
+    """As `intact` says."""
     scores: list[Score] | None
     """None where the data have no scorer."""
 
@@ -79,13 +83,22 @@ class Eval(NamedTuple):
 def _filled(infiller: Infiller, found: Sequence[Record], results: Sequence[Result], told: list[Score] | None) -> Filled:
     tokenizer = infiller.tokenizer
     middles = [each.middle or "" for each in found]
-    both = zip(found, results, middles, strict=True)
+    compared = list(zip(found, results, middles, strict=True))
+    check = SyntaxCheck()
     return Filled(
-        outcomes=[compare(record, result, middle, tokenizer) for record, result, middle in both],
+        outcomes=[compare(record, result, middle, tokenizer) for record, result, middle in compared],
         confidences=[result.confidence for result in results],
         hole_tokens=[len(tokenizer.encode(middle)) for middle in middles],
+        intact=[intact(check, record, result.completion, middle) for record, result, middle in compared],
         scores=told,
     )
+
+
+def intact(check: SyntaxCheck, record: Record, fill: str, middle: str) -> bool | None:
+    """Whether the text with the fill has no syntax errors that it need not have; None where nothing can say so."""
+    if record.language not in GRAMMARS or find_spec("tree_sitter_language_pack") is None:
+        return None
+    return check.added_errors(record.language, record.prefix, record.suffix, [fill, middle])[0] == 0
 
 
 def figures(filled: Filled, first: Filled) -> dict[str, Any]:
@@ -99,7 +112,8 @@ def figures(filled: Filled, first: Filled) -> dict[str, Any]:
         "groups": len(set(groups)),
         "gain": msgspec.to_builtins(estimate(gains, groups)),
         "passes": _share([each.passes for each in filled.scores or []], groups),
-        "syntax": _share([each.syntax for each in filled.scores or []], groups),
+        "parses": _share([each.syntax for each in filled.scores or []], groups),
+        "intact": _share(filled.intact, groups),
         "calibration_error": calibration_error(bins),
         "reliability": [each._asdict() for each in bins],
         "lengths": list(by_length(filled)),

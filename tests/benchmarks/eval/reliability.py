@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 BINS = 10
+LEAST = 20
+"""Fills of a bin: the share that fewer have is mostly chance, and would count as an error."""
 
 
 class Bin(NamedTuple):
@@ -19,9 +21,9 @@ class Bin(NamedTuple):
 
 
 def reliability(confidences: Sequence[float], exact: Sequence[bool]) -> list[Bin]:
-    """Ten bins of as many fills each, the least sure first; fewer where there are fewer fills. Pure."""
+    """Ten bins of as many fills each, the least sure first; fewer bins where they would be too small. Pure."""
     order = np.argsort(np.asarray(confidences), kind="stable")
-    parts = np.array_split(order, min(BINS, len(order)))
+    parts = np.array_split(order, max(1, min(BINS, len(order) // LEAST)))
     sure, right = np.asarray(confidences, dtype=float), np.asarray(exact, dtype=float)
     return [Bin(round(float(sure[part].mean()), 6), round(float(right[part].mean()), 6), len(part)) for part in parts]
 

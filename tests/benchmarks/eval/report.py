@@ -17,15 +17,27 @@ from tests.benchmarks.gpu.report import svg, table
 from tests.benchmarks.gpu.results import FOLDER
 
 HEAD = (
-    *("variant", "exact", "against the first", "pass@1", "similarity", "lines", "tokens", "tokens ±1", "syntax"),
+    *(
+        "variant",
+        "exact",
+        "against the first",
+        "pass@1",
+        "similarity",
+        "lines",
+        "tokens",
+        "tokens ±1",
+        "syntax",
+        "parses",
+    ),
     *("shown", "exact if shown", "off by", "passes", "p50, ms", "p90, ms"),
 )
 MEANS = "exact", "similarity", "same_lines", "same_tokens", "about_tokens", "shown"
 NOTES = """Shares in %, with intervals of 95 % by a bootstrap over tasks. Exact: the true text, character by character.
 Against the first: the difference to the first variant, on the same holes. Similarity: 1 less the edit distance over the
-longer text. Lines, tokens: as many as the true text; ±1: or one more or less. Syntax: of Python whose true text parses,
-the share that parses with the fill. Off by: how far confidence and share of exact fills are apart, in ten bins of as
-many fills (expected calibration error). Passes: forward passes of the model. Times: of files that are seen first."""
+longer text. Lines, tokens: as many as the true text; ±1: or one more or less. Syntax: no more errors for
+tree-sitter than with the true text, or with none. Parses: of Python whose true text does, the share that does with the
+fill. Off by: how far confidence and share of exact fills are apart, in ten bins of as many fills, of at least 20
+(expected calibration error). Passes: forward passes of the model. Times: of files that are seen first."""
 
 
 def write_report(found: dict[str, Any], folder: Path) -> None:
@@ -75,7 +87,17 @@ def _told(way: dict[str, Any]) -> str:
 
 
 def _row(each: dict[str, Any]) -> list[str]:
-    shares = "passes", "similarity", "same_lines", "same_tokens", "about_tokens", "syntax", "shown", "exact_of_shown"
+    shares = (
+        "passes",
+        "similarity",
+        "same_lines",
+        "same_tokens",
+        "about_tokens",
+        "intact",
+        "parses",
+        "shown",
+        "exact_of_shown",
+    )
     return [
         each["variant"],
         _between(each["exact"]),

@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.benchmarks.eval.measure import Filled, by_length, main
+from tests.benchmarks.eval.measure import Filled, by_length, intact, main
 
+from midfill.engine.commands.evaluate import Record
 from midfill.engine.quality import Outcome
+from midfill.engine.syntax import SyntaxCheck
 
 HOLES = [
     ("def add(a, b):\n    ", "return a + b", "\n"),
@@ -56,7 +58,7 @@ def test_a_run_tells_all_figures_and_the_next_goes_on_from_its_fills(bench: Path
     ]
     assert found["records"][0]["gain"] == {"value": 0, "low": 0, "high": 0}
     assert found["records"][1]["passes"]["records"] == 3
-    assert found["records"][1]["syntax"] is None
+    assert found["records"][1]["parses"] is None
     assert found["variants"]["canvas"]["settings"]["beam"] is None
 
     kept = sorted((bench.parents[1] / "work" / "single-line").glob("*[0-9a-f].jsonl"))
@@ -92,9 +94,18 @@ def test_a_wrong_argument_is_named(
     assert complaint in capsys.readouterr().err
 
 
+def test_a_fill_is_intact_where_it_adds_no_syntax_error() -> None:
+    pytest.importorskip("tree_sitter_language_pack", reason="nothing parses here")
+    check = SyntaxCheck()
+    record = Record(id="a", prefix="x = (1, ", suffix=")\n", language="python")
+    assert intact(check, record, "3", "2") is True
+    assert intact(check, record, "3))]", "2") is False
+    assert intact(check, Record(id="a", prefix="", suffix="", language="cobol"), "3", "2") is None
+
+
 def test_lengths_are_told_by_the_length_of_the_hole() -> None:
     outcomes = [Outcome("a", False, 0.0, True, off, True, 1, 1.0) for off in (0, -1, 2, 0)]
-    found = list(by_length(Filled(outcomes, [0.5] * 4, [1, 1, 3, 90], None)))
+    found = list(by_length(Filled(outcomes, [0.5] * 4, [1, 1, 3, 90], [None] * 4, None)))
     assert found == [
         {"tokens": [1, 1], "records": 2, "same": 0.5, "about": 1.0},
         {"tokens": [2, 3], "records": 1, "same": 0.0, "about": 0.0},

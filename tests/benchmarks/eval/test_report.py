@@ -19,7 +19,7 @@ def record(name: str, variant: str, exact: float) -> dict[str, Any]:
     return {
         **{each: between(0.5) for each in names},
         **{"set": name, "variant": variant, "records": 40, "groups": 8, "exact": between(exact), "gain": between(0.1)},
-        **{"syntax": None, "exact_of_shown": None, "steps": 4.0, "p50_ms": 30.0, "p90_ms": 50.0},
+        **{"parses": None, "intact": None, "exact_of_shown": None, "steps": 4.0, "p50_ms": 30.0, "p90_ms": 50.0},
         "calibration_error": 0.123,
         "reliability": [{"confidence": sure, "exact": sure - 0.1, "records": 20} for sure in (0.25, 0.75)],
         "lengths": [{"tokens": those, "records": 20, "same": 0.5, "about": 0.8} for those in ([1, 1], [16, None])],
