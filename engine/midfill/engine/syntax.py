@@ -48,7 +48,7 @@ BEFORE_CHARS, AFTER_CHARS = 3000, 1500
 The edges cut brackets and strings in two; such errors are there with every fill, and so count for none.
 """
 
-LONGEST_S = 0.02
+LONGEST_S = 0.03
 """Of processor time. Some broken text takes a parser seconds: it looks for the best of many ways to mend it."""
 
 
