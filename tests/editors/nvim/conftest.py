@@ -16,6 +16,7 @@ RULES: list[dict[str, Any]] = [
     {"after": "answer = ", "text": "forty_two"},
     {"after": "total = ", "text": "sum(values)"},
     {"after": "class Point:\n", "text": "    x = 0\n    y = 0"},
+    {"after": "colour = ", "text": "red", "others": ["rose", "blue"]},
     {"after": "all:", "text": "\n\techo done"},
 ]
 """What the scripted engine writes, and where."""

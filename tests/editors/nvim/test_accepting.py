@@ -119,6 +119,23 @@ def test_next_and_previous_candidate_are_shown_and_accepted(start: Start, script
     assert nvim.lines == ["x = two"]
 
 
+def test_a_choice_is_asked_for_and_the_chosen_one_stays_while_typing_along(nvim: Neovim) -> None:
+    nvim.open("a.py")
+    nvim.keys("icolour = ")
+    nvim.shows("red")
+    answers = nvim.answers()
+    nvim.keys("<M-Bslash>")
+    until(lambda: nvim.answers() > answers, "the choice")
+    nvim.keys("<M-]>")
+    assert nvim.ghost().startswith("rose")
+    answers = nvim.answers()
+    nvim.keys("r")
+    until(lambda: nvim.answers() > answers, "what is left of the choice")
+    assert nvim.ghost().startswith("ose")
+    nvim.keys("<Tab>")
+    assert nvim.lines == ["colour = rose"]
+
+
 def test_what_another_server_offers_is_reached_and_accepted_too(start: Start, version: str, script: Path) -> None:
     if version == "0.11":
         pytest.skip("asks only ours")

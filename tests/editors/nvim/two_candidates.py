@@ -1,4 +1,4 @@
-"""A language server that always offers `one` and `two`: ours offers one candidate at a time so far."""
+"""A language server that always offers `one` and `two`."""
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer

@@ -98,6 +98,21 @@ def test_a_suggestion_can_be_asked_for_where_none_comes_by_itself(window: Window
     window.wait_for_ghost("total / count")
 
 
+def test_another_suggestion_is_chosen_and_taken(window: Window) -> None:
+    window.open("chosen.py", "‸\n")
+    window.type("colour = ")
+    window.wait_for_ghost("red")
+    window.press("Alt+BracketRight")
+    window.wait_for_ghost("green")
+    window.press("Alt+BracketLeft")
+    window.wait_for_ghost("red")
+    window.press("Alt+BracketLeft")
+    window.wait_for_ghost("blue")
+    window.screenshot("chosen")
+    window.press("Tab")
+    window.wait_for_text("colour = blue\n")
+
+
 def test_crlf_stays_crlf(window: Window) -> None:
     window.open("crlf.py", "x = 1\r\n‸\r\n")
     window.type("def add(a, b):")

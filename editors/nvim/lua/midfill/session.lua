@@ -89,16 +89,20 @@ function Session:is_typing()
   return api.nvim_get_current_buf() == self.bufnr and vim.startswith(api.nvim_get_mode().mode, "i")
 end
 
---- Takes the server's answer for the cursor as it stands. No answer (null) leaves what is shown.
+--- Takes the server's answer for the cursor as it stands. No answer (null) leaves what is shown, and so does one that
+--- has it among others: it may have been chosen.
 ---@param result lsp.InlineCompletionList|lsp.InlineCompletionItem[]|vim.NIL|nil
 function Session:answer(result)
   if type(result) ~= "table" or not self:is_typing() then
     return
   end
   local row, col, line = cursor()
+  local chosen = self:current()
   self.row, self.col, self.after, self.index, self.list = row, col, line:sub(col + 1), 1, {}
   for _, item in ipairs(result.items or result) do
-    self.list[#self.list + 1] = suggestion.from_item(item, line, col, self.client.offset_encoding)
+    local candidate = suggestion.from_item(item, line, col, self.client.offset_encoding)
+    self.list[#self.list + 1] = candidate
+    self.index = candidate and chosen and candidate.text == chosen.text and #self.list or self.index
   end
   self.view.draw(self)
 end
