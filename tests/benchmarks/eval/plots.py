@@ -1,6 +1,7 @@
 """Curves and points as SVG, written without any library."""
 
 from collections.abc import Sequence
+from math import floor, log10
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -20,8 +21,8 @@ class Series(NamedTuple):
 def plot(title: str, across: str, up: str, series: Sequence[Series]) -> str:
     """Both axes start at 0 and hold all points. Pure."""
     every = [point for each in series for point in each.points]
-    most_across = max((x for x, _ in every), default=0.0) or 1.0
-    most_up = max((y for _, y in every), default=0.0) or 1.0
+    most_across = rounded_up(max((x for x, _ in every), default=0.0) or 1.0)
+    most_up = rounded_up(max((y for _, y in every), default=0.0) or 1.0)
 
     def at(point: tuple[float, float]) -> tuple[float, float]:
         across_share, up_share = point[0] / most_across, point[1] / most_up
@@ -34,8 +35,8 @@ def plot(title: str, across: str, up: str, series: Sequence[Series]) -> str:
         x, y = at((share * most_across, share * most_up))
         lines.append(_line([(x, HEIGHT - BOTTOM), (x, HEIGHT - BOTTOM + 4)], "#888"))
         lines.append(_line([(LEFT, y), (WIDTH - RIGHT, y)], "#ddd"))
-        lines.append(_text(x, HEIGHT - BOTTOM + 18, f"{share * most_across:.3g}", 'text-anchor="middle"'))
-        lines.append(_text(LEFT - 6, y + 4, f"{share * most_up:.3g}", 'text-anchor="end"'))
+        lines.append(_text(x, HEIGHT - BOTTOM + 18, f"{share * most_across:.6g}", 'text-anchor="middle"'))
+        lines.append(_text(LEFT - 6, y + 4, f"{share * most_up:.6g}", 'text-anchor="end"'))
     for number, each in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]
         places = [at(point) for point in each.points]
@@ -45,6 +46,12 @@ def plot(title: str, across: str, up: str, series: Sequence[Series]) -> str:
     frame = f'xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif"'
     paper = '<rect width="100%" height="100%" fill="white"/>'
     return "\n".join([f'<svg {frame} font-size="11">', paper, *lines, "</svg>", ""])
+
+
+def rounded_up(most: float) -> float:
+    """The least end of an axis, at or above `most`, whose ticks are 1, 2 or 5 of some power of ten apart. Pure."""
+    power = 10.0 ** floor(log10(most / TICKS) + 1e-9)
+    return next(end for end in (TICKS * power * step for step in (1, 2, 5, 10)) if end >= most * (1 - 1e-9))
 
 
 def _text(x: float, y: float, text: str, style: str = "") -> str:

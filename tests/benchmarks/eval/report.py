@@ -161,7 +161,7 @@ def lengths_plot(found: dict[str, Any]) -> str:
     bars = []
     for way in found["variants"]:
         those = [length for each in _of(found, way) for length in each["lengths"]]
-        for first, last in dict.fromkeys(tuple(each["tokens"]) for each in those):
+        for first, last in sorted({tuple(each["tokens"]) for each in those}, key=lambda tokens: tokens[0]):
             alike = [each for each in those if each["tokens"] == [first, last]]
             total = sum(each["records"] for each in alike)
             same, about = (sum(each[name] * each["records"] for each in alike) / total for name in ("same", "about"))

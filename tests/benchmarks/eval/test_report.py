@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from tests.benchmarks.eval.plots import Series, plot
+from tests.benchmarks.eval.plots import Series, plot, rounded_up
 from tests.benchmarks.eval.report import HEAD, write_report
 
 
@@ -80,11 +80,18 @@ def test_the_plots_are_there_and_well_formed(folder: Path) -> None:
 
 
 def test_points_lie_within_the_axes_and_names_are_escaped() -> None:
-    drawn = ElementTree.fromstring(plot("t", "x", "y", [Series("<a & b>", [(0.0, 0.0), (10.0, 2.0), (5.0, 1.0)])]))
+    drawn = ElementTree.fromstring(plot("t", "x", "y", [Series("<a & b>", [(0.0, 0.0), (10.0, 2.5), (5.0, 1.25)])]))
     name = "{http://www.w3.org/2000/svg}"
     places = [(float(each.attrib["cx"]), float(each.attrib["cy"])) for each in drawn.iter(f"{name}circle")]
     assert places == [(60.0, 370.0), (560.0, 40.0), (310.0, 205.0)]
     assert "<a & b>" in "".join(drawn.itertext())
+
+
+@pytest.mark.parametrize(
+    ("most", "end"), [(1.0, 1.0), (0.21, 0.25), (0.3, 0.5), (2.0, 2.5), (960.0, 1000.0), (1463.0, 2500.0)]
+)
+def test_an_axis_ends_at_a_round_figure(most: float, end: float) -> None:
+    assert rounded_up(most) == pytest.approx(end)
 
 
 def test_a_plot_of_nothing_is_a_plot() -> None:
