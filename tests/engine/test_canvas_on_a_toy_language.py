@@ -16,8 +16,12 @@ from midfill.engine.prefix_cache import PrefixCache
 PREDICTABLE = 0.03
 """Concentration at which a word has two or three that follow it."""
 SUFFIX, LONGEST, LONGEST_MIDDLE = 10, 24, 20
-GAPS = 200
-SETTINGS = DenoiseSettings(mark_pins_from_step=0)
+LANGUAGES, GAPS = 3, 70
+"""And gaps in each: languages differ in how much of a gap can be known at all."""
+SETTINGS = DenoiseSettings(t_max=0.4, mark_pins_from_step=0)
+"""Of a fill the likeliest is wanted. In 500 gaps of five languages the likeliest fill of the right length is right in
+0.856, this finds 0.854 in 2.2 steps, and a `t_max` of 0.8, which is that of Google's chat, 0.820 in 2.8.
+"""
 LENGTHS = lengths_to_try(LONGEST, LONGEST)
 SIZE = LONGEST + SUFFIX
 
@@ -44,7 +48,11 @@ class Gap(NamedTuple):
 
 @pytest.fixture(scope="module")
 def gaps() -> list[Gap]:
-    language, random = ToyLanguage(seed=0, concentration=PREDICTABLE), np.random.default_rng(0)
+    return [gap for seed in range(LANGUAGES) for gap in gaps_of(ToyLanguage(seed, PREDICTABLE), seed)]
+
+
+def gaps_of(language: ToyLanguage, seed: int) -> list[Gap]:
+    random = np.random.default_rng(seed)
     return [filled(language, random, seed) for seed in range(GAPS)]
 
 
@@ -76,9 +84,8 @@ def share(exact: list[bool]) -> float:
 
 def test_with_the_right_length_most_gaps_are_filled_exactly(gaps: list[Gap]) -> None:
     found = share([gap.of_right_length == gap.middle for gap in gaps])
-    # Positions are drawn at a temperature where the likeliest fill of the whole is wanted: no more is lost by that.
-    assert found >= share([gap.likeliest == gap.middle for gap in gaps]) - 0.05
     assert found >= 0.85
+    assert found >= share([gap.likeliest == gap.middle for gap in gaps]) - 0.02
 
 
 def test_the_causal_sum_chooses_lengths_as_well_as_their_exact_probability(gaps: list[Gap]) -> None:
