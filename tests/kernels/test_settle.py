@@ -44,6 +44,7 @@ def predicted(hole: Tensor, draws: torch.Generator) -> Predicted:
 @pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK + 1, 64, 255, 256])
 def test_it_is_the_definition_over_several_steps(size: int, device: torch.device) -> None:
     pins, hole, seed = canvases(device, 4, size)
+    rules = RULES._replace(stability_threshold=size % 2, commit_entropy=0.07)
     draws = torch.Generator(device).manual_seed(size)
     wanted = begin_reference(pins, hole, VOCAB, seed)
     state = Canvases(*(torch.full_like(each, True) for each in wanted))
@@ -52,18 +53,24 @@ def test_it_is_the_definition_over_several_steps(size: int, device: torch.device
         assert all(torch.equal(one, other) for one, other in zip(state, wanted, strict=True))
         told = predicted(hole, draws)
         at = torch.tensor([step], device=device)
-        wanted = settle_reference(wanted, told, pins, hole, RULES, VOCAB, at, seed)
-        settle(state, told, pins, hole, RULES, VOCAB, at, seed)
+        wanted = settle_reference(wanted, told, pins, hole, rules, VOCAB, at, seed)
+        settle(state, told, pins, hole, rules, VOCAB, at, seed)
     assert all(torch.equal(one, other) for one, other in zip(state, wanted, strict=True))
 
 
 def step_of(
-    state: Canvases, argmax: list[int], entropy: float, step: int, pins: Tensor, hole: Tensor, rules: Rules = RULES
+    state: Canvases,
+    argmax: list[int],
+    entropy: float | list[float],
+    step: int,
+    pins: Tensor,
+    hole: Tensor,
+    rules: Rules = RULES,
 ) -> None:
     told = Predicted(
         torch.tensor([argmax], device=pins.device),
         torch.tensor([argmax], device=pins.device),
-        torch.full(pins.shape, entropy, device=pins.device),
+        torch.tensor(entropy, device=pins.device).expand(pins.shape).contiguous(),
     )
     at, seed = torch.tensor([step], device=pins.device), torch.tensor([1], device=pins.device)
     settle(state, told, pins, hole, rules, VOCAB, at, seed)
@@ -81,6 +88,26 @@ def test_a_canvas_settles_when_its_hole_is_sure_and_stays_the_same(device: torch
         step_of(state, argmax, entropy, step, pins, hole)
         seen.append((state.best.tolist()[0], state.stable.item(), state.done.item()))
     assert seen == [([1, 2, 3], 0, False), ([1, 3, 3], 0, False), ([1, 3, 3], 1, False), ([1, 3, 3], 2, True)]
+
+
+@pytest.mark.parametrize(
+    ("entropies", "commit_entropy", "is_done"),
+    [
+        ([0.04, 0.04, 9.0], 0.05, True),  # the last is a pin's
+        ([0.04, 0.06, 9.0], 0.05, False),
+        ([0.04, 0.04, 9.0], 0.0, False),
+        ([0.0, 0.05, 9.0], 0.05, True),  # by the mean, which is enough
+    ],
+)
+def test_a_canvas_settles_too_where_each_position_of_its_hole_is_sure(
+    entropies: list[float], commit_entropy: float, is_done: bool, device: torch.device
+) -> None:
+    pins, hole = torch.tensor([[1, 2, 3]], device=device), torch.tensor([[True, True, False]], device=device)
+    rules, state = RULES._replace(commit_entropy=commit_entropy), begun(pins, hole)
+    for step in range(2):
+        assert not state.done.item()
+        step_of(state, [5, 6, 7], entropies, step, pins, hole, rules)
+    assert state.done.item() == is_done
 
 
 def test_the_first_step_is_never_stable_even_if_it_says_what_stood_there(device: torch.device) -> None:
@@ -154,7 +181,8 @@ def test_it_compiles_for_every_card_without_a_spill() -> None:
         "vocab": "i32",
     }
     told = {"argmax_ptr": "*i64", "drawn_ptr": "*i64", "predicted_entropies_ptr": "*fp32", "step_ptr": "*i64"}
-    rules = {"entropy_bound": "fp32", "stability_threshold": "i32", "confidence_threshold": "fp32"}
+    bounds = dict.fromkeys(["entropy_bound", "confidence_threshold", "commit_entropy"], "fp32")
+    rules = bounds | {"stability_threshold": "i32"}
     constants = {"STREAM": 1, "BLOCK": 256}
     varying = ("size",)
     begins = Build("settle", "_begin_kernel", state, constants, varying=varying)

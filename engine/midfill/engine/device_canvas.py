@@ -238,7 +238,8 @@ class DeviceCanvas:
 
 def _rules(settings: DenoiseSettings) -> Rules:
     """What a graph has for good: the settings that are the same from decode to decode."""
-    return Rules(settings.entropy_bound, settings.stability_threshold, settings.confidence_threshold)
+    sureness = settings.confidence_threshold, settings.commit_entropy
+    return Rules(settings.entropy_bound, settings.stability_threshold, *sureness)
 
 
 def _is_first(hole: Tensor) -> Tensor:

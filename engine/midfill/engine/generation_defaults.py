@@ -25,7 +25,8 @@ class GenerationDefaults(msgspec.Struct, frozen=True):
     stability_threshold: Annotated[int, msgspec.Meta(ge=0)] = 1
     confidence_threshold: Positive = 0.005
 
-    def denoise_settings(self, mark_pins_from_step: int) -> DenoiseSettings:
+    def denoise_settings(self, mark_pins_from_step: int, commit_entropy: float = 0.0) -> DenoiseSettings:
+        """These, and what no file says."""
         return DenoiseSettings(
             max_steps=self.max_denoising_steps,
             t_min=self.t_min,
@@ -33,6 +34,7 @@ class GenerationDefaults(msgspec.Struct, frozen=True):
             entropy_bound=self.entropy_bound,
             stability_threshold=self.stability_threshold,
             confidence_threshold=self.confidence_threshold,
+            commit_entropy=commit_entropy,
             mark_pins_from_step=mark_pins_from_step,
         )
 

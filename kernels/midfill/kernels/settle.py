@@ -28,6 +28,9 @@ class Rules(NamedTuple):
     entropy_bound: float
     stability_threshold: int
     confidence_threshold: float
+    """The mean over a hole is below it, or"""
+    commit_entropy: float = 0.0
+    """each position of the hole is below this: either is enough."""
 
 
 class Canvases(NamedTuple):
@@ -89,6 +92,7 @@ def settle_reference(
     same = (best == canvases.best).all(dim=-1) & (step > 0)
     stable = torch.where(same, canvases.stable + 1, 0)
     is_sure = entropies.sum(dim=-1) / hole.sum(dim=-1).clamp(min=1) < rules.confidence_threshold
+    is_sure |= entropies.amax(dim=-1) < rules.commit_entropy
     done = (stable >= rules.stability_threshold) & is_sure
     noisy = torch.where(hole, torch.where(accepted, drawn, noise), pins)
     frozen = canvases.done
@@ -163,6 +167,7 @@ def _settle_kernel(
     entropy_bound,
     stability_threshold,
     confidence_threshold,
+    commit_entropy,
     size,
     vocab,
     STREAM: tl.constexpr,
@@ -193,10 +198,11 @@ def _settle_kernel(
     is_same = (tl.sum(differs.to(tl.int32), 0) == 0) & (step > 0)
     stable = tl.where(is_same, tl.load(stable_ptr + row) + 1, 0)
     mean = tl.sum(entropies, 0) / tl.maximum(tl.sum(hole.to(tl.int32), 0), 1).to(tl.float32)
+    is_sure = (mean < confidence_threshold) | (tl.max(entropies, 0) < commit_entropy)
     tl.store(best_ptr + at, best, mask=inside)
     tl.store(entropies_ptr + at, entropies, mask=inside)
     tl.store(stable_ptr + row, stable)
-    tl.store(done_ptr + row, (stable >= stability_threshold) & (mean < confidence_threshold))
+    tl.store(done_ptr + row, (stable >= stability_threshold) & is_sure)
 
 
 def begin(canvases: Canvases, pins: Tensor, hole: Tensor, vocab: int, seed: Tensor) -> None:
