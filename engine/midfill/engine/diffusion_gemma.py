@@ -15,6 +15,7 @@ from midfill.engine.gemma4 import GatedMLP, RMSNorm, rms_norm_unscaled
 
 if TYPE_CHECKING:
     from midfill.engine.device_canvas import DeviceCanvas
+    from midfill.engine.steps import StepTimes
 
 
 class SelfConditioning(GatedMLP):
@@ -41,6 +42,8 @@ class DiffusionGemma(CausalGemma):
     config: ModelConfig
     device_canvas: "DeviceCanvas | None" = None
     """Denoises on the device, where there are kernels for it."""
+    step_times: "StepTimes | None" = None
+    """What denoise steps take here, where that was measured."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
