@@ -22,12 +22,10 @@ from contamination import WORK
 from gaps import Gap, draw_gaps, read_documents
 
 from midfill.engine.draws import Draws
-from midfill.engine.gate import GATE, MOST_DEVIATIONS, Features, Gate, Term, Thresholds, features_of
+from midfill.engine.gate import GATE, MOST_DEVIATIONS, Features, Gate, Term, Thresholds
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.loading import open_infiller
-from midfill.engine.scoring import continuation_log_probabilities
-from midfill.engine.syntax import SyntaxCheck
 from midfill.engine.wire import InfillRequest
 
 log = logging.getLogger("nano.gate")
@@ -48,32 +46,17 @@ class Row(NamedTuple):
     features: Features
 
 
-def observe(infiller: Infiller, syntax: SyntaxCheck, gap: Gap) -> Row:
+def observe(infiller: Infiller, gap: Gap) -> Row:
     """Fills a gap in fast mode. White space at the end does not count, as no one sees it."""
     request = InfillRequest(document="gap", prefix=gap.prefix, suffix=gap.suffix, language=gap.language)
     prompt = infiller.prompts.build(request.prefix, request.suffix, request.language)
     slot = _result(infiller.cache.prefill(request.document, prompt.tokens))
     try:
-        found, passes = _result(infiller._search(slot, prompt, request, Draws(request.seed, slot.device)))
-        head = prompt.suffix[: infiller.settings.scored_suffix]
-        best, *others = dict.fromkeys(tuple(one.tokens) for one in found)
-        own, bare = continuation_log_probabilities(infiller.model, slot, [[*best, *head], head])
+        found = _result(infiller.search(slot, prompt, request, Draws(request.seed, slot.device)))
     finally:
         infiller.cache.release(request.document)
-    infiller.cache.forget(request.document)
-    text, *rest = (infiller.vocabulary.text(tokens, prompt) for tokens in (best, *others))
-    scores = {tuple(one.tokens): one.score for one in found}
-    rivals = [scores[tokens] for tokens, other in zip(others, rest, strict=True) if other.rstrip() != text.rstrip()]
-    features = features_of(
-        text,
-        own[: len(best)].tolist(),
-        own[len(best) :].tolist(),
-        bare.tolist(),
-        max(rivals, default=None),
-        passes=passes,
-        errors=syntax.added_errors(gap.language, gap.prefix, gap.suffix, [text, *rest])[0],
-        line=gap.prefix.rpartition("\n")[2],
-    )
+    infiller.forget(request.document)
+    text, features = infiller.judge.order(found.fills, prompt, request, found.quick_passes)[0]
     return Row(gap.package, text.rstrip() == gap.middle.rstrip(), features)
 
 
@@ -224,9 +207,9 @@ def main() -> None:
 
 
 def _observed(gaps: Iterable[Gap], model: Path, total: int) -> Generator[Row, None, None]:
-    infiller, syntax = open_infiller(model), SyntaxCheck()
+    infiller = open_infiller(model)
     for number, gap in enumerate(gaps, start=1):
-        yield observe(infiller, syntax, gap)
+        yield observe(infiller, gap)
         if number % 100 == 0:
             log.info("%d of %d gaps filled", number, total)
 

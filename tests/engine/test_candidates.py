@@ -55,7 +55,7 @@ def test_only_text_may_be_written_and_the_partial_token_comes_first():
     assert all(TOKENIZER.token_bytes[id].startswith(b" retu") for id in allowed)
 
 
-def test_the_choice_is_by_the_sum_over_fill_and_suffix_and_the_confidence_is_the_fills_mean():
+def test_the_choice_is_by_the_sum_over_fill_and_suffix_and_the_mean_is_of_the_fill():
     cache = PrefixCache(MODEL, 1 << 30)
     slot = cache._new_slot()
     cache.encode(slot, [300, 301, 302])
@@ -65,7 +65,7 @@ def test_the_choice_is_by_the_sum_over_fill_and_suffix_and_the_confidence_is_the
     for candidate in candidates:
         log_probabilities = wanted[tuple(candidate.tokens)]
         assert candidate.score == pytest.approx(float(log_probabilities.sum()), abs=1e-3)
-        assert candidate.confidence == pytest.approx(
+        assert candidate.mean_probability == pytest.approx(
             float(log_probabilities[: len(candidate.tokens) + 1].mean().exp()), rel=1e-3
         )
     assert [c.score for c in candidates] == sorted((c.score for c in candidates), reverse=True)

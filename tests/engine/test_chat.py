@@ -14,14 +14,13 @@ from tests.engine.vocabularies import GOOGLE_IDS, google_like
 from midfill.engine.canvas import Canvas, Layout
 from midfill.engine.chat import FENCE_NAMES, ChatTemplate, before_fence
 from midfill.engine.continuation import _in_file
-from midfill.engine.draws import Draws
+from midfill.engine.fill_end import End, FillEnd
 from midfill.engine.infill import Infiller
 from midfill.engine.loading import open_infiller
 from midfill.engine.prompt import LONGEST_REST, PromptBuilder, PromptLimits, template_for
 from midfill.engine.seam import seam
 from midfill.engine.tokenizer import Tokenizer, heal
 from midfill.engine.wire import InfillRequest, Mode, Snippet
-from midfill.engine.written_search import End, WrittenSearch
 
 LIMITS = PromptLimits(prefix_tokens=192, suffix_tokens=96, quantum_tokens=32, snippet_tokens=96)
 TURN, TURN_END = GOOGLE_IDS["<|turn>"], GOOGLE_IDS["<turn|>"]
@@ -219,14 +218,11 @@ def test_all_that_ends_a_turn_ends_a_fill(infiller: Infiller) -> None:
 
 def test_a_written_text_ends_where_its_block_does(infiller: Infiller, tokenizer: Tokenizer) -> None:
     prompt = infiller.prompts.build("a = ", "", "python")
-    slot, draws = infiller.cache._new_slot(), Draws(0, torch.device("cpu"))
-    search = WrittenSearch(
-        infiller.model, slot, prompt, seam("a = ", ""), infiller.vocabulary, infiller.settings, draws
-    )
+    end = FillEnd(prompt, infiller.vocabulary, seam("a = ", "").end)
     line = tokenizer.encode(" 1")
-    assert search._end([*line, *tokenizer.encode("\n")]) is None
-    assert search._end([*line, *tokenizer.encode("\n```")]) == End(len(line), [])
-    assert search._end([*line, TURN_END]) == End(len(line), [])
+    assert end.find([*line, *tokenizer.encode("\n")]) is None
+    assert end.find([*line, *tokenizer.encode("\n```")]) == End(len(line), [])
+    assert end.find([*line, TURN_END]) == End(len(line), [])
 
 
 def test_a_canvas_holds_no_more_of_the_file_behind_its_fence(infiller: Infiller, tokenizer: Tokenizer) -> None:

@@ -89,6 +89,36 @@ def test_any_text_around_the_cursor_is_filled(prefix: str, suffix: str):
     answer.text.encode("utf-8")
 
 
+def test_others_are_other_texts_the_surest_first_and_as_many_as_asked_for():
+    eager = msgspec.structs.replace(SETTINGS, min_confidence=0.0)
+    asked = msgspec.structs.replace(request("def total(values):\n    return ", "\n"), num_candidates=3)
+    answer = Infiller(MODEL, TOKENIZER, eager).complete(asked)
+    texts = [answer.text, *(other.text for other in answer.others)]
+    assert len(texts) == 3
+    assert len({text.rstrip() for text in texts}) == 3
+    assert all(0 <= other.confidence <= 1 for other in answer.others)
+
+
+def test_others_are_given_only_where_they_are_asked_for_and_sure_enough():
+    asked = request("def total(values):\n    return ", "\n")
+    assert infiller().complete(asked).others == ()
+    unsure = msgspec.structs.replace(SETTINGS, min_confidence=1.0)
+    asked = msgspec.structs.replace(asked, num_candidates=3)
+    assert Infiller(MODEL, TOKENIZER, unsure).complete(asked).others == ()
+
+
+@pytest.mark.parametrize("mode", ["fast", "best"])
+def test_a_fill_ends_with_its_scope(mode: Mode):
+    """The embedded model writes more lines of a list that it has seen one of."""
+    embedded = open_infiller()
+    asked = msgspec.structs.replace(request("values = [\n    1,\n", "]\n"), mode=mode, num_candidates=4)
+    breaks = {}
+    for scope in ("line", "block"):
+        fill = embedded.complete(msgspec.structs.replace(asked, scope=scope))
+        breaks[scope] = max(text.rstrip().count("\n") for text in (fill.text, *(each.text for each in fill.others)))
+    assert breaks["line"] == 0 < breaks["block"]
+
+
 def test_a_partial_word_before_the_cursor_is_continued_not_repeated():
     filling = infiller()
     prompt = filling.prompts.build("    retu", "\n", "python")

@@ -13,6 +13,7 @@ from midfill.engine.candidates import Candidate, Vocabulary
 from midfill.engine.canvas import DenoiseSettings
 from midfill.engine.choosing import SampleSettings, greedy
 from midfill.engine.draws import Draws
+from midfill.engine.fill_end import End, FillEnd
 from midfill.engine.installed import embedded_model
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
@@ -21,7 +22,7 @@ from midfill.engine.seam import seam
 from midfill.engine.settings import InfillSettings, WriteSettings
 from midfill.engine.speculative import Draft, no_drafts, speculate
 from midfill.engine.tokenizer import Tokenizer
-from midfill.engine.written_search import End, Written, WrittenSearch
+from midfill.engine.written_search import Written, WrittenSearch
 
 TOKENIZER = Tokenizer(embedded_model() / "tokenizer.json")
 MODEL = small_model(vocab_size=8192, canvas_length=32)
@@ -51,7 +52,8 @@ def search(
     slot = KVSlot(MODEL.config, torch.device("cpu"), torch.float32)
     PrefixCache(MODEL, 1 << 30).encode(slot, prompt.tokens)
     draws = Draws(seed, slot.device)
-    return WrittenSearch(MODEL, slot, prompt, seam(prefix, suffix), VOCABULARY, settings, draws, draft)
+    end = FillEnd(prompt, VOCABULARY, seam(prefix, suffix).end)
+    return WrittenSearch(MODEL, slot, prompt, end, VOCABULARY, settings, draws, draft)
 
 
 def run(one: WrittenSearch, max_tokens: int = 12, num_samples: int = 2) -> tuple[list[str], list[Candidate], int]:
@@ -183,7 +185,7 @@ def test_what_is_compared_is_compared_in_passes_of_a_bounded_size(monkeypatch: p
 def test_a_token_that_goes_on_into_the_suffix_is_cut(prefix: str, suffix: str, text: str, fill: str | None):
     one = search(prefix=prefix, suffix=suffix)
     tokens = TOKENIZER.encode(one.prompt.partial.decode() + text)
-    ends = (one._end(tokens[:length]) for length in range(1, len(tokens) + 1))
+    ends = (one.end.find(tokens[:length]) for length in range(1, len(tokens) + 1))
     end = next((end for end in ends if end is not None), None)
     if fill is None:
         assert end is None

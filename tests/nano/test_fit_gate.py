@@ -23,7 +23,6 @@ from gaps import Gap
 
 from midfill.engine.gate import Features
 from midfill.engine.loading import open_infiller
-from midfill.engine.syntax import SyntaxCheck
 
 NUM_FEATURES = len(Features._fields)
 
@@ -104,7 +103,7 @@ def test_what_nano_fills_is_observed():
     prefix = "import os\nimport sys\n\n\ndef main():\n    for number in ra"
     gap = Gap("one", "python", prefix, "(10):\n        print(number)\n", "nge")
     infiller = open_infiller()
-    row = observe(infiller, SyntaxCheck(), gap)
+    row = observe(infiller, gap)
     assert row.is_exact
     assert row.features.total > -3
     assert row.features.errors == 0

@@ -1,6 +1,8 @@
 """Candidate fills: hole lengths side by side on small canvases that share one prompt, and the choice between them."""
 
+import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -67,24 +69,34 @@ def canvas_row(hole: int, suffix: Sequence[int], size: int, pad: int) -> list[in
 
 
 class Candidate(NamedTuple):
-    """A fill, and what the causal mode thinks of it."""
+    """A fill, and what the causal mode thinks of it: log-probabilities in nats."""
 
     tokens: list[int]
-    score: float
-    """Log-probability of fill and suffix head, summed: the suffix is the same text behind each fill."""
-    confidence: float
-    """Geometric mean probability of the fill's tokens and the first behind it, which says that the fill ends there.
+    fill: list[float]
+    """Of each of its tokens."""
+    head: list[float]
+    """Of each token of the suffix head behind it."""
 
-    What follows in the suffix is as sure or unsure behind a wrong fill as behind a right one.
-    """
+    @property
+    def score(self) -> float:
+        """Of fill and suffix head together: the suffix is the same text behind each fill."""
+        return sum(self.fill) + sum(self.head)
+
+    @property
+    def mean_probability(self) -> float:
+        """Geometric mean of the fill's tokens and the first behind it, which says that the fill ends there.
+
+        What follows in the suffix is as sure or unsure behind a wrong fill as behind a right one.
+        """
+        return math.exp(fmean([*self.fill, *self.head[:1]]))
 
 
 def scored(model: CausalGemma, slot: KVSlot, fills: Sequence[list[int]], suffix_head: Sequence[int]) -> list[Candidate]:
-    """The fills as candidates, best first; one causal pass."""
+    """The fills as candidates, best first; one causal pass. The suffix head is of one token or more."""
     found = continuation_log_probabilities(model, slot, [[*fill, *suffix_head] for fill in fills])
+    numbers = [each.tolist() for each in found]
     candidates = [
-        Candidate(fill, float(each.sum()), float(each[: len(fill) + 1].mean().exp()))
-        for fill, each in zip(fills, found, strict=True)
+        Candidate(fill, each[: len(fill)], each[len(fill) :]) for fill, each in zip(fills, numbers, strict=True)
     ]
     return sorted(candidates, key=lambda candidate: candidate.score, reverse=True)
 

@@ -14,6 +14,7 @@ from midfill.engine.canvas import DenoiseSettings, decode
 from midfill.engine.continuation import fill_long
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
+from midfill.engine.fill_end import FillEnd
 from midfill.engine.kv import KVSlot
 from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
@@ -30,9 +31,10 @@ class CanvasSearch(NamedTuple):
     vocabulary: Vocabulary
     settings: InfillSettings
     draws: Draws
+    end: FillEnd
 
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
-        """Fills, best first, and the forward passes that looked for them.
+        """Fills, best first, the empty one among them, and the forward passes that looked for them.
 
         Many lengths are drafted in one step. The causal mode's favourites are denoised to the end, or a beam search
         writes others beside them, and the causal mode chooses again. A fill of more than a canvas is the only one.
@@ -43,14 +45,16 @@ class CanvasSearch(NamedTuple):
         lengths = lengths_to_try(min(max_tokens, settings.longest_candidate), settings.num_lengths)
         one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
         drafts, _ = yield from self._denoise(lengths, one_step)
-        finalists = self._useful(self._score(drafts))[: settings.num_finalists]
+        first = self._score([[], *drafts])
+        finalists = self._useful(first)[: settings.num_finalists]
         yield self._text(finalists[0].tokens)
         if settings.beam is None:
-            lengths = [len(candidate.tokens) for candidate in finalists for _ in range(settings.num_draws)]
+            lengths = [max(1, len(one.tokens)) for one in finalists for _ in range(settings.num_draws)]
             fills, passes = yield from self._denoise(lengths, settings.denoise)
         else:
             fills, passes = yield from self._write(settings.beam, max_tokens)
-        found = self._useful([*finalists, *self._score(fills)])
+        empty = [one for one in first if not one.tokens]
+        found = [*finalists, *empty, *self._score(fills)]
         return sorted(found, key=lambda candidate: candidate.score, reverse=True), 1 + passes
 
     def _write(self, settings: BeamSettings, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
@@ -87,10 +91,12 @@ class CanvasSearch(NamedTuple):
         self.slot.trim(len(self.prompt.tokens) - 1)
         self.cache.encode(self.slot, self.prompt.tokens[-1:])
         yield self._text(tokens)
-        return self._score([tokens]), steps
+        return self._score([[], tokens]), steps
 
     def _score(self, fills: Sequence[list[int]]) -> list[Candidate]:
-        return scored(self.cache.model, self.slot, fills, self.prompt.suffix[: self.settings.scored_suffix])
+        """The fills, cut where they end, as candidates, best first; of several that are alike one."""
+        ended = list(map(list, dict.fromkeys(tuple(self.end.cut(fill)) for fill in fills)))
+        return scored(self.cache.model, self.slot, ended, self.prompt.suffix[: self.settings.scored_suffix])
 
     def _useful(self, candidates: list[Candidate]) -> list[Candidate]:
         return useful(candidates, self.vocabulary, self.prompt)

@@ -181,13 +181,14 @@ def choose(found: Sequence[Candidate], hold: Hold, tokenizer: Tokenizer, min_con
     """
     texts = [(one, hold.text(tokenizer.decode_bytes(one.tokens))) for one in found]
     if not hold.is_whole:
-        return next((Choice(text, one.confidence, one.confidence >= min_confidence) for one, text in texts), NOTHING)
+        chances = ((text, one.mean_probability) for one, text in texts)
+        return next((Choice(text, chance, chance >= min_confidence) for text, chance in chances), NOTHING)
     valid = [(one, text) for one, text in texts if hold.is_valid(text)]
     preferred = (each for each in valid if hold.is_preferred(each[1]))
     if not valid:
         return NOTHING._replace(valid=False)
     one, text = next(preferred, valid[0])
-    return Choice(text, one.confidence, hold.has_schema or one.confidence >= min_confidence, valid=True)
+    return Choice(text, one.mean_probability, hold.has_schema or one.mean_probability >= min_confidence, valid=True)
 
 
 def _best_fills(lattice: Lattice) -> list[list[int]]:

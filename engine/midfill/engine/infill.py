@@ -6,9 +6,12 @@ caller may stop between any two and close it.
 
 import logging
 import time
-from collections.abc import Generator
-from typing import TypeVar, cast
+from collections.abc import Generator, Sequence
+from functools import partial
+from itertools import islice
+from typing import NamedTuple, TypeVar, cast
 
+import msgspec
 import torch
 
 from midfill.engine.candidates import Candidate, Vocabulary, useful
@@ -20,21 +23,26 @@ from midfill.engine.draft_length import DraftLength
 from midfill.engine.drafter import Drafter
 from midfill.engine.draws import Draws
 from midfill.engine.errors import InputError, MemoryFull
+from midfill.engine.fill_end import FillEnd
+from midfill.engine.gate import Gate, MeanGate
 from midfill.engine.grammars import Grammars
+from midfill.engine.judging import Judge, Judged
 from midfill.engine.kv import KVSlot
 from midfill.engine.memory import free_bytes
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt, PromptBuilder, template_for
+from midfill.engine.scope import ends_at, scope_of
 from midfill.engine.seam import seam
 from midfill.engine.settings import InfillSettings
 from midfill.engine.speculative import drafts_that_pay, forget, no_drafts
+from midfill.engine.syntax import SyntaxCheck
 from midfill.engine.tokenizer import Tokenizer
-from midfill.engine.wire import Infill, InfillRequest
+from midfill.engine.wire import Infill, InfillRequest, Other
 from midfill.engine.written_search import WrittenSearch
 
 log = logging.getLogger(__name__)
 
-Found = TypeVar("Found")
+Ended = TypeVar("Ended")
 
 KV_BYTES = 2 << 30
 """What the slots of all documents may have together."""
@@ -43,6 +51,17 @@ HOST_CHUNK, CARD_CHUNK = 256, 1024
 TFLOP for the 26B-A4B, less time than its 49 GB take, and a newer key waits for one pass either way."""
 MOST_DRAFTS = 6
 """Tokens that are drafted at once, as Google's drafters are set to."""
+
+
+class Found(NamedTuple):
+    """What a search came to."""
+
+    fills: list[Candidate]
+    """Best first, the empty one among them."""
+    passes: int
+    """Forward passes that looked for them."""
+    quick_passes: int
+    """Those of them that fast mode takes, too: gates are fitted on that."""
 
 
 class Infiller:
@@ -61,6 +80,7 @@ class Infiller:
         settings: InfillSettings,
         kv_bytes: int = KV_BYTES,
         drafter: Drafter | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self._has_canvas = isinstance(model, DiffusionGemma)
@@ -69,6 +89,8 @@ class Infiller:
             lengths = DraftLength(MOST_DRAFTS)
             self.draft, self.learn = drafts_that_pay(drafter, model, lengths), lengths.learn
         self.vocabulary = Vocabulary(tokenizer, model, settings.eos_token_ids)
+        self.judge = Judge(self.vocabulary, SyntaxCheck(), settings.syntax_penalty)
+        self.gate = gate or MeanGate(settings.min_confidence)
         self.cache = PrefixCache(model, kv_bytes, HOST_CHUNK if model.kernels is None else CARD_CHUNK)
         self.grammars = Grammars(tokenizer)
         template = template_for(tokenizer)
@@ -147,14 +169,15 @@ class Infiller:
         try:
             draws = Draws(request.seed, slot.device)
             if hold is None:
-                found, steps = yield from self._search(slot, prompt, request, draws)
-                choice = self._choice(found[0], prompt)
+                search = yield from self.search(slot, prompt, request, draws)
+                judged, steps = self.judge.order(search.fills, prompt, request, search.quick_passes), search.passes
+                choice, others = self._choice(judged, prompt, request)
             else:
                 writes = request.mode == "best" or not self._has_canvas
                 beam = self.settings.write.held if writes else self.settings.beam
                 search = HeldSearch(self.model, slot, prompt, self.vocabulary, self.settings, draws, hold, beam)
                 found, steps = yield from search.run(request.max_tokens)
-                choice = choose(found, hold, self.tokenizer, self.settings.min_confidence)
+                choice, others = choose(found, hold, self.tokenizer, self.settings.min_confidence), ()
         finally:
             slot.trim(min(len(prompt.tokens), len(slot.tokens)))
             self.cache.release(request.document)
@@ -162,6 +185,7 @@ class Infiller:
             text=choice.text,
             shown=choice.shown,
             valid=choice.valid,
+            others=others,
             confidence=round(choice.confidence, 4),
             steps=steps,
             prompt_tokens=len(prompt.tokens),
@@ -170,38 +194,51 @@ class Infiller:
             decode_ms=round((time.perf_counter() - prefilled) * 1e3, 2),
         )
 
-    def _search(
-        self, slot: KVSlot, prompt: Prompt, request: InfillRequest, draws: Draws
-    ) -> Generator[str, None, tuple[list[Candidate], int]]:
-        """Fills, best first, and the forward passes that looked for them.
+    def search(self, slot: KVSlot, prompt: Prompt, request: InfillRequest, draws: Draws) -> Generator[str, None, Found]:
+        """The fills for a prompt that is in the cache.
 
         In best mode a model with a canvas fills that, if one is large enough, and writes, and all of it is compared:
         both read the same cache.
         """
         found, steps, so_far = list[Candidate](), 0, None
+        where = seam(request.prefix, request.suffix)
+        scope = scope_of(request.prefix, request.suffix, request.language, request.scope)
         if self._has_canvas and (request.mode == "fast" or request.max_tokens <= self.settings.longest_canvas):
             cache = cast("PrefixCache[DiffusionGemma]", self.cache)
-            search = CanvasSearch(cache, slot, prompt, self.vocabulary, self.settings, draws)
+            end = FillEnd(prompt, self.vocabulary, partial(scope.end, seam=where))  # the suffix is on the canvas
+            search = CanvasSearch(cache, slot, prompt, self.vocabulary, self._settings_for(request), draws, end)
             found, steps = yield from search.run(request.max_tokens)
             if request.mode == "fast":
-                return found, steps
-            yield (so_far := self.vocabulary.text(found[0].tokens, prompt))
-        where = seam(request.prefix, request.suffix)
+                return Found(found, steps, steps)
+            yield (so_far := self.vocabulary.text(useful(found, self.vocabulary, prompt)[0].tokens, prompt))
+        end = FillEnd(prompt, self.vocabulary, partial(ends_at, scope, where))
         writing = WrittenSearch(
-            self.model, slot, prompt, where, self.vocabulary, self.settings, draws, self.draft, self.learn
+            self.model, slot, prompt, end, self.vocabulary, self.settings, draws, self.draft, self.learn
         )
         num_samples = self.settings.write.num_samples if request.mode == "best" else 0
         written, passes = yield from writing.run(request.max_tokens, num_samples, so_far)
-        both = useful([*found, *written], self.vocabulary, prompt)
-        return sorted(both, key=lambda candidate: candidate.score, reverse=True), steps + passes
+        both = sorted([*found, *written], key=lambda one: one.score, reverse=True)
+        return Found(both, steps + passes, steps or passes)
 
-    def _choice(self, best: Candidate, prompt: Prompt) -> Choice:
-        text = self.vocabulary.text(best.tokens, prompt)
-        shown = text != prompt.closing and best.confidence >= self.settings.min_confidence
-        return Choice(text, best.confidence, shown)
+    def _settings_for(self, request: InfillRequest) -> InfillSettings:
+        """With as many fills kept as were asked for."""
+        settings, wanted = self.settings, request.num_candidates
+        beam = settings.beam and msgspec.structs.replace(settings.beam, kept=max(wanted, settings.beam.kept))
+        return msgspec.structs.replace(settings, num_finalists=max(wanted, settings.num_finalists), beam=beam)
+
+    def _choice(
+        self, judged: Sequence[Judged], prompt: Prompt, request: InfillRequest
+    ) -> tuple[Choice, tuple[Other, ...]]:
+        """What becomes of the best fill, and as many of the others as were asked for."""
+        best, *rest = judged
+        confidence = self.gate.confidence(best.features)
+        shown = best.text != prompt.closing and self.gate.shows(confidence, request.eagerness)
+        others = (Other(text=text, confidence=round(self.gate.confidence(known), 4)) for text, known in rest)
+        worth_it = (other for other in others if self.gate.shows(other.confidence, "high"))
+        return Choice(best.text, confidence, shown), tuple(islice(worth_it, request.num_candidates - 1))
 
 
-def _silently(work: Generator[None, None, Found]) -> Generator[str, None, Found]:
+def _silently(work: Generator[None, None, Ended]) -> Generator[str, None, Ended]:
     """What is done before there is a text so far: an empty one is yielded."""
     try:
         while True:

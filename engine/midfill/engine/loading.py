@@ -11,6 +11,7 @@ from midfill.engine.checkpoint import LoadedCheckpoint, load
 from midfill.engine.cpu_layers import lay_out_for_cpu
 from midfill.engine.drafter import Drafter
 from midfill.engine.errors import CheckpointError, InputError
+from midfill.engine.gate import read_gate
 from midfill.engine.gemma4_checkpoint import LoadedGemma4, load_drafter, load_gemma4
 from midfill.engine.gemma4_config import TARGETS
 from midfill.engine.infill import KV_BYTES, Infiller
@@ -92,7 +93,7 @@ def open_infiller(
         give_kernels(checkpoint.model, settings, drafter)
     elif device.type == "cpu" and not definitions_are_forced():
         lay_out_for_cpu(checkpoint.model)
-    return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter)
+    return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter, read_gate(path))
 
 
 def _load(path: Path, device: torch.device, dtype: torch.dtype, on_share: OnShare) -> LoadedCheckpoint | LoadedGemma4:

@@ -52,6 +52,9 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
     write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.5, top_k=64, top_p=0.95))
     """Best mode's."""
+    syntax_penalty: float = 1.0
+    """Nats that each error of syntax costs a fill which adds it. Of the embedded model's fills of 696 held-out gaps as
+    many are exact as without, 97, and 607 add none, not 578; 3 nats cost one exact fill and leave 641."""
     eos_token_ids: tuple[int, ...] = ()
     """Tokens that end a text, beside those of the model's config."""
     min_confidence: float = 0.3

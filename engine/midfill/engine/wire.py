@@ -84,7 +84,10 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     shown: bool
     """Whether an editor would show it: false for an empty or an unlikely fill."""
     confidence: float
-    """Geometric mean probability, by the causal mode, of the fill's tokens and the one after it: 0 to 1."""
+    """Probability that it is what the person would write, where a gate was fitted for the checkpoint.
+
+    Without one, and in JSON, the geometric mean probability of its tokens and the one after it, by the causal mode.
+    """
     steps: int
     """Forward passes that looked for the fill: denoise steps, and passes that wrote tokens."""
     prompt_tokens: int

@@ -12,15 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from midfill.engine.candidates import Candidate, Vocabulary, scored, useful
+from midfill.engine.candidates import Candidate, Vocabulary, scored
 from midfill.engine.causal_gemma import CausalGemma
-from midfill.engine.chat import before_fence
 from midfill.engine.choosing import greedy, sampled
 from midfill.engine.draft_length import Round
 from midfill.engine.draws import Draws
+from midfill.engine.fill_end import End, FillEnd
 from midfill.engine.kv import KVSlot
 from midfill.engine.prompt import Prompt
-from midfill.engine.seam import Seam
 from midfill.engine.settings import InfillSettings
 from midfill.engine.speculative import Draft, forget, no_drafts, speculate
 from midfill.engine.verify import Verdict, Verify
@@ -29,22 +28,13 @@ SCORED_AT_ONCE = 1024
 """Tokens of fills and suffixes that are compared in one pass."""
 
 
-class End(NamedTuple):
-    """Where a text has come to its end."""
-
-    whole: int
-    """Its tokens that are in the fill as they are."""
-    rest: list[int]
-    """What is left of the next one: it may have gone on into the suffix, as `))` does."""
-
-
 class WrittenSearch(NamedTuple):
     """What the search of one request needs."""
 
     model: CausalGemma
     slot: KVSlot
     prompt: Prompt
-    seam: Seam
+    end: FillEnd
     vocabulary: Vocabulary
     settings: InfillSettings
     draws: Draws
@@ -55,22 +45,22 @@ class WrittenSearch(NamedTuple):
     def run(
         self, max_tokens: int, num_samples: int, so_far: str | None = None
     ) -> Generator[str, None, tuple[list[Candidate], int]]:
-        """Fills, best first, and the forward passes that wrote them.
+        """Fills, best first, the empty one among them, and the forward passes that wrote them.
 
         Beside the likeliest text, `num_samples` are drawn. The text so far is `so_far`; without it, the likeliest text.
         """
         settings, passes = self.settings.write, 0
         fills: dict[tuple[int, ...], None] = {}
         for verify in self._ways(num_samples):
-            written = Written(verify, self.prompt.suffix[0], self._end, max_tokens, settings.patience)
+            written = Written(verify, self.prompt.suffix[0], self.end.find, max_tokens, settings.patience)
             with closing(self._write(written)) as writing:
                 for _ in writing:
                     passes += 1
                     yield self._text(written.tokens) if so_far is None else so_far
             so_far = self._text(written.tokens) if so_far is None else so_far
             fills |= dict.fromkeys(map(tuple, written.fills(settings.ends_a_text)))
-        found = yield from self._score(list(map(list, fills)) or [[]], so_far or "")
-        return useful(found, self.vocabulary, self.prompt), passes
+        found = yield from self._score([[], *map(list, fills)], so_far or "")
+        return found, passes
 
     def _ways(self, num_samples: int) -> Sequence[Verify]:
         """How each text chooses its tokens."""
@@ -104,30 +94,8 @@ class WrittenSearch(NamedTuple):
             found += scored(self.model, self.slot, fills[begin : begin + at_once], head)
         return sorted(found, key=lambda each: each.score, reverse=True)
 
-    def _end(self, tokens: Sequence[int]) -> End | None:
-        """Where a text is over, which was not before its last token; None if it goes on."""
-        if tokens[-1] in self.vocabulary.endings:
-            return End(len(tokens) - 1, [])
-        prompt = self.prompt
-        fenced = before_fence(tokens, prompt.fence, bool(prompt.closing), self.vocabulary.tokenizer)
-        if fenced is not None:
-            return End(fenced, [])
-        length = self.seam.end(self._added(tokens))
-        if length is None:
-            return None
-        whole = next(number for number in range(len(tokens), -1, -1) if len(self._added(tokens[:number])) <= length)
-        text = self._added(tokens)[:length]
-        kept = text[len(self._added(tokens[:whole])) :]
-        healed = "" if whole else self.prompt.partial.decode(errors="replace")
-        rest = self.vocabulary.tokenizer.encode(healed + kept)
-        is_same = self._added([*tokens[:whole], *rest]) == text  # not where the bytes of a character are torn apart
-        return End(whole, rest if is_same else [])
-
     def _text(self, tokens: Sequence[int]) -> str:
         return self.vocabulary.text(tokens, self.prompt)
-
-    def _added(self, tokens: Sequence[int]) -> str:
-        return self._text(tokens).removesuffix(self.prompt.closing)
 
 
 class Written:
