@@ -1,8 +1,8 @@
-"""Builds the corpus of the nano model: `python engine/nano/corpus.py` writes .nano/{train,val}.jsonl.gz.
+"""Builds the corpus of the nano model: `python engine/nano/corpus.py` writes .nano/{train,functions,val}.jsonl.gz.
 
 Fetches what `corpus.toml` lists, keeps the files worth training on, drops copies and near copies and what
 shares code with a benchmark, and writes `NOTICE.md` with every source's licence. The same inputs give the
-same corpus. Skips all of it when both files are there.
+same corpus. Skips all of it when the files are there.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from contamination import WORK, Report, check
 from documents import SUFFIXES, Document, Rejected, draw, read_documents
+from functions import standalone
 from near_duplicates import DuplicateFilter
 from sources import Source, fetch, read_members, read_sources
 
@@ -35,6 +36,8 @@ class Corpus:
     """The documents kept so far, each with its source, and why the other files were not kept."""
 
     kept: list[tuple[Source, Document]] = field(default_factory=list)
+    functions: list[tuple[Source, Document]] = field(default_factory=list)
+    """Those that stand alone, of training documents: of those over a cap too."""
     rejected: Counter[str] = field(default_factory=Counter)
 
 
@@ -51,13 +54,15 @@ def read_source(source: Source, archive: Path, corpus: Corpus) -> list[Document]
 
 def collect(sources: list[Source], cache: Path) -> Corpus:
     """The distinct documents of `sources`, each up to its cap; of two copies the held-out package's stays."""
-    corpus, seen = Corpus(), DuplicateFilter()
+    corpus, seen, seen_functions = Corpus(), DuplicateFilter(), DuplicateFilter()
     ordered = sorted(sources, key=lambda source: source.split != "val")
     with ThreadPoolExecutor(4) as downloads:
         archives = downloads.map(partial(fetch, cache=cache), ordered)
         for source, archive in zip(ordered, archives, strict=True):
             num_bytes = Counter[str]()
             for document in read_source(source, archive, corpus):
+                functions = [each for each in standalone(document) if not seen_functions.duplicate_kind(each.text)]
+                corpus.functions += [(source, each) for each in functions if source.split == "train"]
                 size = len(document.text.encode())
                 if num_bytes[document.language] + size > source.cap_bytes:
                     corpus.rejected["over the source's cap"] += 1
@@ -86,9 +91,12 @@ def trim_languages(corpus: Corpus, cap_bytes: dict[str, int]) -> None:
 
 def drop_contaminated(corpus: Corpus, bench: Path) -> Report:
     """Drop the documents that share code with a benchmark below `bench`."""
-    report = check((document.text for _, document in corpus.kept), bench)
+    documents = [*corpus.kept, *corpus.functions]
+    report = check((document.text for _, document in documents), bench)
     corpus.rejected["shares code with a benchmark"] += len(report.hits)
-    corpus.kept = [pair for index, pair in enumerate(corpus.kept) if index not in report.hits]
+    clean = [None if index in report.hits else pair for index, pair in enumerate(documents)]
+    num_kept = len(corpus.kept)
+    corpus.kept, corpus.functions = (list(filter(None, part)) for part in (clean[:num_kept], clean[num_kept:]))
     return report
 
 
@@ -159,7 +167,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
-    files = {split: options.work / f"{split}.jsonl.gz" for split in ("train", "val")}
+    files = {split: options.work / f"{split}.jsonl.gz" for split in ("train", "functions", "val")}
     if all(file.exists() for file in files.values()):
         log.info("the corpus is already in %s", options.work)
         return
@@ -167,8 +175,9 @@ def main() -> None:
     corpus = collect(read_sources(listing), options.work / "cache")
     report = drop_contaminated(corpus, options.bench)
     trim_languages(corpus, tomllib.loads(listing.read_text(encoding="utf-8"))["language_cap_bytes"])
-    for split, file in files.items():
-        write_jsonl(file, (document for source, document in corpus.kept if source.split == split))
+    for split in ("train", "val"):
+        write_jsonl(files[split], (document for source, document in corpus.kept if source.split == split))
+    write_jsonl(files["functions"], (document for _, document in corpus.functions))
     (HERE / "NOTICE.md").write_text(notice(corpus, report), encoding="utf-8")
     summary = json.dumps({**report.summary(), "rejected": dict(corpus.rejected.most_common())}, indent=2)
     (options.work / "contamination.json").write_text(summary + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Packs both corpus splits into arrays that training maps into memory: `python engine/nano/pack.py`.
+"""Packs the corpus splits into arrays that training maps into memory: `python engine/nano/pack.py`.
 
 For each split it writes, documents in a shuffled order: `<split>.npy`, uint16 ids of all texts one after
 another; `<split>_docs.npy`, int64 offsets [num_docs + 1]; `<split>_lang.npy`, uint8 [num_docs], the id of the
@@ -74,7 +74,7 @@ def describe(documents: list[tuple[str, str]], packed: Packed, tokenizer: Tokeni
 
 
 def main() -> None:
-    """Pack both splits and log what they hold."""
+    """Pack the splits and log what they hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--tokenizer", type=Path, default=DEFAULT_OUT)
@@ -82,7 +82,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     tokenizer = Tokenizer.from_file(str(options.tokenizer))
-    for split in ("val", "train"):
+    for split in ("val", "functions", "train"):
         if (options.work / f"{split}_lang.npy").exists():
             log.info("%s is already packed", split)
             continue

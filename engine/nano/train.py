@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ from midfill.engine.gemma4 import DecoderLayer
 log = logging.getLogger("nano")
 LONG_FROM = 0.75
 """Share of the run after which streams are twice as long."""
+FUNCTIONS_SHARE = 0.4
+"""Share of the batches that are of functions which stand alone, one a stream."""
 
 
 def new_model(shape: str, vocab_size: int) -> DiffusionGemma:
@@ -54,6 +57,8 @@ def compile_layers(model: DiffusionGemma) -> None:
     if shutil.which("g++") is None:
         log.warning("no g++: training runs uncompiled, about a fifth slower")
         return
+    # Streams of two lengths, and canvases with and without gradients; beyond the limit layers run uncompiled.
+    torch._dynamo.config.recompile_limit = 64
     for layer in model.layers:
         assert isinstance(layer, DecoderLayer)
         layer.feed_forward = torch.compile(layer.feed_forward, dynamic=False)
@@ -126,11 +131,28 @@ def rate_scale(share: float) -> float:
     return min(1.0, share / 0.01 + 0.02) * (1.0 if share < 0.5 else max(0.02, 2 * (1 - share)))
 
 
-def batches(examples: Examples, documents: int, share: float) -> Batch:
-    """The next batch: canvases of 32 or 64 positions, a fixed number of tokens; longer streams late in the run."""
-    stream = 512 if share > LONG_FROM else 256
+class Lessons(NamedTuple):
+    """Where the batches come from."""
+
+    documents: Examples
+    functions: Examples
+
+    @classmethod
+    def of(cls, work: Path, newline: int, rng: np.random.Generator) -> Self:
+        """The training splits in `work`."""
+        return cls(*(Examples(Corpus(work, split, newline), rng) for split in ("train", "functions")))
+
+    def batch(self, streams: int, share: float) -> Batch:
+        """The next batch, after `share` of the run: longer streams late in it, but for functions, which are short."""
+        if self.documents.rng.random() < FUNCTIONS_SHARE:
+            return batches(self.functions, streams, 256)
+        return batches(self.documents, streams, 512 if share > LONG_FROM else 256)
+
+
+def batches(examples: Examples, streams: int, length: int) -> Batch:
+    """A batch of as many tokens as `streams` of 256 have, in streams of `length`; canvases of 32 or 64 positions."""
     canvas = 64 if examples.rng.random() < 0.35 else 32
-    return examples.batch(documents * 256 // stream, stream, canvases=128 * stream // 256 // canvas, canvas=canvas)
+    return examples.batch(streams * 256 // length, length, canvases=128 * length // 256 // canvas, canvas=canvas)
 
 
 def validate(model: DiffusionGemma, corpus: Corpus, count: int = 3) -> tuple[float, float]:
@@ -139,7 +161,7 @@ def validate(model: DiffusionGemma, corpus: Corpus, count: int = 3) -> tuple[flo
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         found = [
-            losses(model, batches(examples, 16, 0.0).to(model.norm.weight.device), generator) for _ in range(count)
+            losses(model, batches(examples, 16, 256).to(model.norm.weight.device), generator) for _ in range(count)
         ]
     return tuple(float(torch.stack(column).mean()) for column in zip(*found, strict=True))  # type: ignore[return-value]
 
@@ -159,7 +181,7 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
     step, spent_s, tokens = _resume(checkpoint, optimizer)
     if rank == 0:
         curve.cut_after(step)
-    examples = Examples(Corpus(arguments.work, "train", newline[0]), np.random.default_rng([step, rank]))
+    lessons = Lessons.of(arguments.work, newline[0], np.random.default_rng([step, rank]))
     held_out = Corpus(arguments.work, "val", newline[0])
     generator = torch.Generator().manual_seed(step * 64 + rank)
     smooth: Tensor | None = None
@@ -174,7 +196,7 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
             saved = time.monotonic()
         if share >= 1:
             return
-        batch = batches(examples, arguments.documents, share).to(device)
+        batch = lessons.batch(arguments.documents, share).to(device)
         denoising, causal = losses(model, batch, generator)
         (denoising + causal).backward()
         optimizer.step(rate_scale(share), workers)
