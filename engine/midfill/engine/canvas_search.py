@@ -20,6 +20,7 @@ from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt
 from midfill.engine.settings import InfillSettings
+from midfill.engine.steps import budgeted
 
 
 class CanvasSearch(NamedTuple):
@@ -50,7 +51,9 @@ class CanvasSearch(NamedTuple):
         yield self._text(finalists[0].tokens)
         if settings.beam is None:
             lengths = [max(1, len(one.tokens)) for one in finalists for _ in range(settings.num_draws)]
-            fills, passes = yield from self._denoise(lengths, settings.denoise)
+            positions = len(lengths) * settings.canvas_size(max(lengths))
+            within = budgeted(settings.denoise, settings.latency_ms, self.cache.model.step_times, positions)
+            fills, passes = yield from self._denoise(lengths, within)
         else:
             fills, passes = yield from self._write(settings.beam, max_tokens)
         empty = [one for one in first if not one.tokens]

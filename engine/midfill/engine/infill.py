@@ -221,10 +221,15 @@ class Infiller:
         return Found(both, steps + passes, steps or passes)
 
     def _settings_for(self, request: InfillRequest) -> InfillSettings:
-        """With as many fills kept as were asked for."""
+        """With as many fills kept as were asked for, and in best mode with all the time there is."""
         settings, wanted = self.settings, request.num_candidates
         beam = settings.beam and msgspec.structs.replace(settings.beam, kept=max(wanted, settings.beam.kept))
-        return msgspec.structs.replace(settings, num_finalists=max(wanted, settings.num_finalists), beam=beam)
+        return msgspec.structs.replace(
+            settings,
+            num_finalists=max(wanted, settings.num_finalists),
+            beam=beam,
+            latency_ms=settings.latency_ms if request.mode == "fast" else None,
+        )
 
     def _choice(
         self, judged: Sequence[Judged], prompt: Prompt, request: InfillRequest

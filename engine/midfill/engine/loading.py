@@ -9,6 +9,7 @@ import torch
 
 from midfill.engine.checkpoint import LoadedCheckpoint, load
 from midfill.engine.cpu_layers import lay_out_for_cpu
+from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.drafter import Drafter
 from midfill.engine.errors import CheckpointError, InputError
 from midfill.engine.gate import read_gate
@@ -21,6 +22,7 @@ from midfill.engine.machine import measure_cpu
 from midfill.engine.memory import fits, free_bytes, needed_bytes
 from midfill.engine.model_pair import ModelPair
 from midfill.engine.settings import InfillSettings, settings_for
+from midfill.engine.steps import step_times
 from midfill.engine.stored_models import look_at, readable
 from midfill.engine.tokenizer import Tokenizer
 from midfill.kernels.selection import CHOICES, VARIABLE, definitions_are_forced, uses_kernels
@@ -93,6 +95,9 @@ def open_infiller(
         give_kernels(checkpoint.model, settings, drafter)
     elif device.type == "cpu" and not definitions_are_forced():
         lay_out_for_cpu(checkpoint.model)
+    if isinstance(checkpoint.model, DiffusionGemma) and settings.beam is None and settings.latency_ms is not None:
+        sizes = settings.canvas_size(1), settings.canvas_size(settings.longest_hole // 4), settings.longest_canvas
+        checkpoint.model.step_times = step_times(checkpoint.model, settings.num_finalists * settings.num_draws, sizes)
     return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter, read_gate(path))
 
 

@@ -10,6 +10,9 @@ from midfill.engine.prompt import PromptLimits
 from midfill.engine.tokenizer import Tokenizer
 
 CANVAS_SIZES = (16, 24, 32, 40, 48, 64, 96, 128, 192, 256)
+COMMIT_ENTROPY = 0.2
+"""Nats. Denoising 8 lengths of 400 held-out gaps, the embedded model takes 5.5 passes, not 8.2, and finds the same 49
+exact fills; with 0.4 it takes 5.0 and finds 47. A rule by the gap between the two likeliest tokens was no better."""
 
 
 class WriteSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +48,8 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Suffix tokens pinned behind the longest hole."""
     scored_suffix: int
     """Suffix tokens whose probability counts in a candidate's score."""
+    latency_ms: float | None = None
+    """Milliseconds that denoising to the end may take in fast mode, by what a step took when the model was loaded."""
     beam: BeamSettings | None = None
     """How the causal mode writes, token by token, beside the drafts; None has the canvas denoise them to the end.
 
@@ -77,7 +82,7 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
     if tokenizer.special("<|suffix|>") is not None:
         return InfillSettings(
             limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64),
-            denoise=generation.denoise_settings(mark_pins_from_step=0),
+            denoise=generation.denoise_settings(mark_pins_from_step=0, commit_entropy=COMMIT_ENTROPY),
             longest_canvas=canvas_length,
             # With 1, 2 and 7 tokens and 8 of the suffix each, 64 positions: a product for 65 takes as long as for 96.
             longest_candidate=min(22, canvas_length - suffix_head),
@@ -95,7 +100,8 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
         )
     return InfillSettings(
         limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256, snippet_tokens=768),
-        denoise=generation.denoise_settings(mark_pins_from_step=1),
+        denoise=_of_a_fill(generation.denoise_settings(mark_pins_from_step=1, commit_entropy=COMMIT_ENTROPY)),
+        latency_ms=300.0,
         longest_canvas=canvas_length,
         longest_candidate=canvas_length - suffix_head,
         num_lengths=16,
@@ -104,4 +110,15 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
         suffix_head=suffix_head,
         scored_suffix=16,
         eos_token_ids=generation.eos_token_ids,
+    )
+
+
+def _of_a_fill(denoise: DenoiseSettings) -> DenoiseSettings:
+    """Google's settings, which are for chat, with what suits a text between two known ends.
+
+    With an exact denoiser of a toy language, of 500 gaps whose length is known, 82.0 % come out exact while the
+    temperature falls from 0.8 to 0.4, and 85.4 % where it stays at 0.4, in fewer passes; 8 steps are as good as 48.
+    """
+    return msgspec.structs.replace(
+        denoise, t_max=max(denoise.t_min, min(denoise.t_max, 0.4)), max_steps=min(denoise.max_steps, 16)
     )
