@@ -2,6 +2,7 @@
 # make test           sets up, then formats, lints, types and tests are checked
 # make test-editors   installs real editors in .editors/ (Debian and its registries only) and tests the clients in them
 # make vsix           builds the VS Code extension, build/midfill.vsix
+# make eval           measures quality; BENCH=, LIMIT=, SETS=, VARIANTS= choose what of; it RUNS CODE THAT A MODEL WROTE
 # make gpu            measures on a card, in parts, at most ten minutes; make gpu-report makes tables and plots of it
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -15,7 +16,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
 endif
 
-.PHONY: setup test test-editors check demo vsix bench bench-kernels bench-engine gpu gpu-report nano catalogue clean
+.PHONY: setup test test-editors check demo vsix bench bench-kernels bench-engine eval gpu gpu-report nano catalogue clean
 
 setup: .venv/.engine
 
@@ -78,6 +79,11 @@ bench-kernels bench-engine: bench-%: .venv/.dev
 	$(BIN)/python tests/benchmarks/bench_$*.py
 
 # Uses the python at hand, which must have torch with CUDA, triton and pytest; installs nothing, misses plugins gladly.
+eval: export OMP_NUM_THREADS ?= 1
+eval: .venv/.dev
+	$(BIN)/python -m tests.benchmarks.eval.measure $(if $(BENCH),--bench $(BENCH)) $(if $(LIMIT),--limit $(LIMIT)) \
+		$(if $(SETS),--sets $(SETS)) $(if $(VARIANTS),--variants $(VARIANTS))
+
 # PART is tests, engine, kernels or nano; FORCE=1 measures again what these sources have been measured for.
 gpu:
 	$(PYTHON) -m tests.benchmarks.gpu.parts $(PART) $(if $(FORCE),--force)
@@ -99,6 +105,7 @@ nano: .venv/.dev
 	$(BIN)/python $(NANO)/pack.py
 	$(BIN)/torchrun --standalone --nproc-per-node=$(NANO_WORKERS) $(NANO)/train.py
 	$(BIN)/python $(NANO)/export.py
+	OMP_NUM_THREADS=1 $(BIN)/python $(NANO)/fit_gate.py
 	OMP_WAIT_POLICY=passive $(BIN)/python $(NANO)/train_drafter.py
 
 # CATALOG is SchemaStore's src/api/json/catalog.json at COMMIT.

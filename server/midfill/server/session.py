@@ -244,6 +244,8 @@ class Session:
                         return []
                 request = self._request(question.gap, mode)
                 request = msgspec.structs.replace(request, num_candidates=question.num_candidates)
+                if not question.automatic:  # who asks wants to see what there is
+                    request = msgspec.structs.replace(request, eagerness="high")
                 decode = self._begin(request, situation)
             elif decode.speculative and not decode.task.done():
                 decode = self._begin(decode.request, decode.situation)  # which the engine goes on with, as no guess now
