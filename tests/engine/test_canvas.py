@@ -1,6 +1,6 @@
 """`midfill.engine.canvas`: pins hold, accounting is the hole's, the cache is only read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -124,17 +124,30 @@ def test_a_stable_and_sure_row_freezes_while_the_others_go_on(
     assert len({tuple(canvas.tokens[1].tolist()) for canvas in canvases[1:]}) > 1
 
 
-def test_rows_side_by_side_predict_what_each_does_alone():
-    both = run(layout_of(4, 7), DenoiseSettings(max_steps=1))[0]
-    noise = Draws(0, CPU).noise((2, 16), VOCAB)
+class DrawsOfRows(Draws):
+    """Random numbers of its own for each row: those do not hang on what stands beside it."""
 
-    class Given(Draws):
-        def noise(self, shape, vocab_size):  # the second row's part of the draw above
-            return noise[1:2]
+    def __init__(self, lengths: Sequence[int], seeds: Sequence[int]) -> None:
+        self.lengths, self.rows = list(lengths), [Draws(seed, CPU) for seed in seeds]
 
-    alone = next(decode(MODEL, slot_of(PROMPT), layout_of(7), DenoiseSettings(max_steps=1), Given(0, CPU)))
-    torch.testing.assert_close(both.entropies[1:], alone.entropies, atol=1e-5, rtol=0)
-    assert torch.equal(both.tokens[1:], alone.tokens)
+    def noise(self, shape: Sequence[int], vocab_size: int) -> Tensor:
+        return torch.cat([row.noise((1, shape[1]), vocab_size) for row in self.rows])
+
+    def sample(self, probabilities: Tensor) -> Tensor:
+        parts = zip(self.rows, probabilities.split(self.lengths), strict=True)
+        return torch.cat([row.sample(part) for row, part in parts])
+
+
+def test_lengths_side_by_side_become_what_each_becomes_alone():
+    lengths, settings = [4, 7, 2], DenoiseSettings(max_steps=5, confidence_threshold=-1.0)
+    slot = slot_of(PROMPT)
+    together = list(decode(MODEL, slot, layout_of(*lengths), settings, DrawsOfRows(lengths, range(3))))
+    assert len(together) == 5
+    for row, length in enumerate(lengths):
+        alone = decode(MODEL, slot, layout_of(length), settings, DrawsOfRows([length], [row]))
+        for beside, canvas in zip(together, alone, strict=True):
+            torch.testing.assert_close(beside.entropies[row], canvas.entropies[0], atol=1e-5, rtol=0)
+            assert torch.equal(beside.tokens[row], canvas.tokens[0])
 
 
 @pytest.mark.parametrize("steps_before_closing", [0, 1, 3])
