@@ -19,7 +19,7 @@ NATS = st.lists(st.floats(-30, 0), min_size=1, max_size=8)
 
 
 def made_features(**given: Any) -> Features:
-    rest = {"runner_up": None, "passes": 7, "errors": 0, "line": "x = "} | given
+    rest = {"runner_up": None, "passes": 7, "errors": 0, "repeats": 0, "line": "x = "} | given
     return features_of("a b", FILL, HEAD, BARE, **rest)
 
 
@@ -55,7 +55,7 @@ def test_more_errors_than_three_are_no_worse():
 
 
 def test_the_empty_fill_has_features_too():
-    assert features_of("", [], HEAD, HEAD, runner_up=None, passes=1, errors=0, line="").gain == 0
+    assert features_of("", [], HEAD, HEAD, runner_up=None, passes=1, errors=0, repeats=0, line="").gain == 0
 
 
 def test_confidence_is_logistic_in_the_deviations_from_the_mean():
@@ -72,7 +72,7 @@ def test_no_single_feature_overrules_the_others():
 def test_confidence_is_a_probability_whatever_the_features(
     fill: list[float], head: list[float], bare: list[float], runner_up: float | None, bias: float
 ):
-    found = features_of("x", fill, head, bare, runner_up, passes=90, errors=9, line="")
+    found = features_of("x", fill, head, bare, runner_up, passes=90, errors=9, repeats=9, line="")
     assert 0 <= gate(bias, mean=3.0, total=-5.0, gain=2.0).confidence(found) <= 1
     assert 0 <= MeanGate(0.3).confidence(found) <= 1
 

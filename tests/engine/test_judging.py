@@ -29,7 +29,9 @@ def candidate(text: str, total: float, head: list[float] = HEAD) -> Candidate:
 
 def judged(*found: Candidate, penalty: float = 1.0) -> list[Judged]:
     prompt = PROMPTS.build(REQUEST.prefix, REQUEST.suffix, REQUEST.language)
-    return Judge(VOCABULARY, SyntaxCheck(), penalty).order([BARE, *found], prompt, REQUEST, passes=7)
+    return Judge(VOCABULARY, SyntaxCheck(), penalty, repeat_penalty=3.0).order(
+        [BARE, *found], prompt, REQUEST, passes=7
+    )
 
 
 def test_the_likeliest_fill_comes_first():
@@ -43,6 +45,12 @@ def test_an_error_of_syntax_costs_what_the_penalty_says():
     assert [each.text for each in judged(broken, whole, penalty=5.0)] == [" f(x)", " f(x"]
     whole_one, broken_one = judged(broken, whole, penalty=5.0)
     assert whole_one.features.errors == 0 < broken_one.features.errors
+
+
+def test_a_line_that_repeats_the_one_before_it_costs_what_the_penalty_says():
+    found = judged(candidate(" 1\ntotal = 1", -2.0), candidate(" 2", -4.0))
+    assert [each.text for each in found] == [" 2", " 1\ntotal = 1"]
+    assert [each.features.repeats for each in found] == [0, 1]
 
 
 def test_fills_that_differ_by_white_space_at_the_end_are_one():

@@ -51,6 +51,8 @@ class Features(NamedTuple):
     """That looked for it."""
     errors: float
     """Of syntax that it adds, up to 3."""
+    repeats: float
+    """Lines of it that say again what the line before them says, up to 3."""
     new_line: float
     """1 where nothing but white space stands before the cursor in its line, else 0."""
 
@@ -64,13 +66,15 @@ def features_of(
     *,
     passes: int,
     errors: int,
+    repeats: int,
     line: str,
 ) -> Features:
     """The features of the fill `text`. Pure.
 
     `fill` are the log-probabilities of its tokens, `head` those of the suffix head behind it, of one token at least,
     and `bare_head` those of the same behind nothing. `runner_up` is the score of the best fill of another text, None
-    without one; `errors` are those of syntax that the fill adds, and `line` is what stands before it in its line.
+    without one; `errors` are those of syntax that the fill adds, `repeats`
+    its lines that equal the line before them, and `line` is what stands before it in its line.
     """
     own = [*fill, head[0]]
     margin = MOST_NATS if runner_up is None else sum(fill) + sum(head) - runner_up
@@ -87,6 +91,7 @@ def features_of(
         characters=math.log1p(len(text.strip())),
         passes=passes,
         errors=min(errors, 3),
+        repeats=min(repeats, 3),
         new_line=float(not line.strip()),
     )
 

@@ -89,7 +89,7 @@ class Infiller:
             lengths = DraftLength(MOST_DRAFTS)
             self.draft, self.learn = drafts_that_pay(drafter, model, lengths), lengths.learn
         self.vocabulary = Vocabulary(tokenizer, model, settings.eos_token_ids)
-        self.judge = Judge(self.vocabulary, SyntaxCheck(), settings.syntax_penalty)
+        self.judge = Judge(self.vocabulary, SyntaxCheck(), settings.syntax_penalty, settings.repeat_penalty)
         self.gate = gate or MeanGate(settings.min_confidence)
         self.cache = PrefixCache(model, kv_bytes, HOST_CHUNK if model.kernels is None else CARD_CHUNK)
         self.grammars = Grammars(tokenizer)

@@ -1,4 +1,4 @@
-"""The choice among the fills that were found: by the causal mode, the syntax, and what the gate makes of both."""
+"""The choice among the fills that were found: by the causal mode, errors of syntax and repeated lines."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 from midfill.engine.candidates import Candidate, Vocabulary
 from midfill.engine.gate import Features, features_of
 from midfill.engine.prompt import Prompt
+from midfill.engine.repeats import repeated_lines
 from midfill.engine.syntax import SyntaxCheck
 from midfill.engine.wire import InfillRequest
 
@@ -25,8 +26,10 @@ class Judge(NamedTuple):
 
     vocabulary: Vocabulary
     syntax: SyntaxCheck
-    penalty: float
+    error_penalty: float
     """Nats that each error of syntax costs a fill which adds it."""
+    repeat_penalty: float
+    """Nats that each line costs which says again what the line before it says."""
 
     def order(self, found: Sequence[Candidate], prompt: Prompt, request: InfillRequest, passes: int) -> list[Judged]:
         """The fills that add a text, best first, of those with the same text one; the empty one, where none does.
@@ -36,15 +39,17 @@ class Judge(NamedTuple):
         bare = next(one.head for one in found if not one.tokens)
         texts = self._distinct(found, prompt)
         errors = self.syntax.added_errors(request.language, request.prefix, request.suffix, list(texts))
-        worth = {text: one.score - self.penalty * num for (text, one), num in zip(texts.items(), errors, strict=True)}
+        repeats = [repeated_lines(request.prefix, text, request.suffix) for text in texts]
         line = request.prefix.rpartition("\n")[2]
-        judged = []
-        for text, num in sorted(zip(texts, errors, strict=True), key=lambda each: worth[each[0]], reverse=True):
-            rival = max((one.score for other, one in texts.items() if other != text), default=None)
-            one = texts[text]
-            features = features_of(text, one.fill, one.head, bare, rival, passes=passes, errors=num, line=line)
-            judged.append(Judged(text, features))
-        return judged
+        judged = list[tuple[float, Judged]]()
+        for (text, one), num_errors, num_repeats in zip(texts.items(), errors, repeats, strict=True):
+            rival = max((rival.score for other, rival in texts.items() if other != text), default=None)
+            features = features_of(
+                text, one.fill, one.head, bare, rival, passes=passes, errors=num_errors, repeats=num_repeats, line=line
+            )
+            worth = one.score - self.error_penalty * num_errors - self.repeat_penalty * num_repeats
+            judged.append((worth, Judged(text, features)))
+        return [each for _, each in sorted(judged, key=lambda pair: pair[0], reverse=True)]
 
     def _distinct(self, found: Sequence[Candidate], prompt: Prompt) -> dict[str, Candidate]:
         """By text, the likeliest first. White space at the end makes no other fill: no one sees it."""
