@@ -14,7 +14,7 @@ from midfill.engine.repeats import repeated_lines
         ("    a = 1\n    a ", "= 1", "\n", 1),
         ("    a = 1\n    a ", "=", " 1\nb = 2\n", 1),
         ("    a = 1\n    a ", "=", " 12\n", 0),
-        ("f(\n    x,\n", "    x,\n    x,\n", ")\n", 2),
+        ("f(\n    one,\n", "    one,\n    one,\n", ")\n", 2),
         ("a = 1\n", "b = 2\nb = 2\nc = 3\n", "", 1),
         ("", "a = 1", "", 0),
         ("]\n", "]\n", "", 0),
