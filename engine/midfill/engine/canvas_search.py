@@ -19,6 +19,7 @@ from midfill.engine.kv import KVSlot
 from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt
+from midfill.engine.pseudo_likelihood import judged
 from midfill.engine.settings import InfillSettings
 from midfill.engine.steps import budgeted
 
@@ -98,8 +99,14 @@ class CanvasSearch(NamedTuple):
 
     def _score(self, fills: Sequence[list[int]]) -> list[Candidate]:
         """The fills, cut where they end, as candidates, best first; of several that are alike one."""
-        ended = list(map(list, dict.fromkeys(tuple(self.end.cut(fill)) for fill in fills)))
-        return scored(self.cache.model, self.slot, ended, self.prompt.suffix[: self.settings.scored_suffix])
+        return self.judge(list(map(list, dict.fromkeys(tuple(self.end.cut(fill)) for fill in fills))))
+
+    def judge(self, fills: Sequence[list[int]]) -> list[Candidate]:
+        """The fills as candidates, best first, by the mode that judges; one pass."""
+        model, slot, suffix = self.cache.model, self.slot, self.prompt.suffix
+        if self.settings.judge == "canvas":
+            return judged(model, slot, fills, suffix, self.vocabulary, self.settings)
+        return scored(model, slot, fills, suffix[: self.settings.scored_suffix])
 
     def _useful(self, candidates: list[Candidate]) -> list[Candidate]:
         return useful(candidates, self.vocabulary, self.prompt)

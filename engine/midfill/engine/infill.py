@@ -200,14 +200,14 @@ class Infiller:
         In best mode a model with a canvas fills that, if one is large enough, and writes, and all of it is compared:
         both read the same cache.
         """
-        found, steps, so_far = list[Candidate](), 0, None
+        found, steps, so_far, on_canvas = list[Candidate](), 0, None, None
         where = seam(request.prefix, request.suffix)
         scope = scope_of(request.prefix, request.suffix, request.language, request.scope)
         if self._has_canvas and (request.mode == "fast" or request.max_tokens <= self.settings.longest_canvas):
             cache = cast("PrefixCache[DiffusionGemma]", self.cache)
             end = FillEnd(prompt, self.vocabulary, partial(scope.end, seam=where))  # the suffix is on the canvas
-            search = CanvasSearch(cache, slot, prompt, self.vocabulary, self._settings_for(request), draws, end)
-            found, steps = yield from search.run(request.max_tokens)
+            on_canvas = CanvasSearch(cache, slot, prompt, self.vocabulary, self._settings_for(request), draws, end)
+            found, steps = yield from on_canvas.run(request.max_tokens)
             if request.mode == "fast":
                 return Found(found, steps, steps)
             yield (so_far := self.vocabulary.text(useful(found, self.vocabulary, prompt)[0].tokens, prompt))
@@ -217,6 +217,9 @@ class Infiller:
         )
         num_samples = self.settings.write.num_samples if request.mode == "best" else 0
         written, passes = yield from writing.run(request.max_tokens, num_samples, so_far)
+        if on_canvas is not None and self.settings.judge == "canvas":
+            yield so_far or ""
+            written = on_canvas.judge([one.tokens for one in written])
         both = sorted([*found, *written], key=lambda one: one.score, reverse=True)
         return Found(both, steps + passes, steps or passes)
 

@@ -31,12 +31,12 @@ def continuation_log_probabilities(
     known = torch.cat((slot.last_hidden[None], hidden))
     before = [place for each in rows for place in (0, *(1 + row for row in each))]
     tokens = [token for each in continuations for token in each]
-    found = _log_probabilities(model, known, before, tokens)
+    found = log_probabilities_at(model, known, before, tokens)
     return list(found.split([len(each) for each in continuations]))
 
 
-def _log_probabilities(model: CausalGemma, hidden: Tensor, rows: list[int], tokens: list[int]) -> Tensor:
-    """Of each of `tokens` [N] behind the hidden state that `rows` [N] says, of those in `hidden`: [N] float32."""
+def log_probabilities_at(model: CausalGemma, hidden: Tensor, rows: list[int], tokens: list[int]) -> Tensor:
+    """Of each of `tokens` [N] by the hidden state that `rows` [N] says, of those in `hidden`: [N] float32."""
     at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
     if len(hidden) <= at_once:
         return model.logits(hidden).log_softmax(dim=-1)[rows, tokens]

@@ -1,5 +1,7 @@
 """How fills are looked for, with the values that fit each kind of checkpoint."""
 
+from typing import Literal
+
 import msgspec
 
 from midfill.engine.beam import BeamSettings
@@ -48,6 +50,8 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Suffix tokens pinned behind the longest hole."""
     scored_suffix: int
     """Suffix tokens whose probability counts in a candidate's score."""
+    judge: Literal["causal", "canvas"] = "causal"
+    """The mode that chooses between fills; `canvas` is for checkpoints whose causal mode is not to be trusted."""
     latency_ms: float | None = None
     """Milliseconds that denoising to the end may take in fast mode, by what a step took when the model was loaded."""
     beam: BeamSettings | None = None
