@@ -61,6 +61,7 @@ def test_fills_that_differ_by_white_space_at_the_end_are_one():
 def test_the_empty_fill_is_the_best_only_where_there_is_no_other():
     assert [each.text for each in judged(candidate(" 1", -50.0))] == [" 1"]
     assert [each.text for each in judged()] == [""]
+    assert [each.text for each in judged(candidate("  ", -1.0))] == [""]
 
 
 def test_features_compare_a_fill_with_nothing_and_with_the_best_of_the_others():

@@ -8,10 +8,10 @@ from midfill.engine.gate import Features, features_of
 from midfill.engine.prompt import Prompt
 from midfill.engine.repeats import repeated_lines
 from midfill.engine.syntax import SyntaxCheck
-from midfill.engine.wire import InfillRequest
+from midfill.engine.wire import MOST_CANDIDATES, InfillRequest
 
-MOST_JUDGED = 10
-"""Fills whose syntax is looked at: the likeliest."""
+MOST_JUDGED = MOST_CANDIDATES
+"""The likeliest fills, whose syntax is looked at: as many as may be asked for."""
 
 
 class Judged(NamedTuple):
@@ -36,8 +36,8 @@ class Judge(NamedTuple):
 
         The empty fill has to be among `found`: what it leaves the suffix is what the others are measured by.
         """
-        bare = next(one.head for one in found if not one.tokens)
-        texts = self._distinct(found, prompt)
+        empty = next(one for one in found if not one.tokens)
+        texts = self._distinct(found, prompt) or {prompt.closing: empty}
         errors = self.syntax.added_errors(request.language, request.prefix, request.suffix, list(texts))
         repeats = [repeated_lines(request.prefix, text, request.suffix) for text in texts]
         line = request.prefix.rpartition("\n")[2]
@@ -45,18 +45,25 @@ class Judge(NamedTuple):
         for (text, one), num_errors, num_repeats in zip(texts.items(), errors, repeats, strict=True):
             rival = max((rival.score for other, rival in texts.items() if other != text), default=None)
             features = features_of(
-                text, one.fill, one.head, bare, rival, passes=passes, errors=num_errors, repeats=num_repeats, line=line
+                text,
+                one.fill,
+                one.head,
+                empty.head,
+                rival,
+                passes=passes,
+                errors=num_errors,
+                repeats=num_repeats,
+                line=line,
             )
             worth = one.score - self.error_penalty * num_errors - self.repeat_penalty * num_repeats
             judged.append((worth, Judged(text, features)))
         return [each for _, each in sorted(judged, key=lambda pair: pair[0], reverse=True)]
 
     def _distinct(self, found: Sequence[Candidate], prompt: Prompt) -> dict[str, Candidate]:
-        """By text, the likeliest first. White space at the end makes no other fill: no one sees it."""
+        """Those that are not blank, by text, the likeliest first. No one sees white space at the end: it counts for none."""
         texts: dict[str, tuple[str, Candidate]] = {}
         for one in sorted(found, key=lambda each: each.score, reverse=True):
             text = self.vocabulary.text(one.tokens, prompt)
             texts.setdefault(text.rstrip(), (text, one))
-        nothing = texts.pop("", None)
-        chosen = list(texts.values())[:MOST_JUDGED]
-        return dict(chosen) if chosen or nothing is None else dict([nothing])
+        texts.pop("", None)
+        return dict(list(texts.values())[:MOST_JUDGED])

@@ -21,6 +21,7 @@ Eagerness = Literal["low", "balanced", "high"]
 Scope = Literal["auto", "line", "block", "any"]
 """How far a fill may go: the cursor's line, its block, anything; `auto` is what the text around the cursor says."""
 
+MOST_CANDIDATES = 10
 
 SchemaDraft = Literal["draft4", "draft6", "draft7", "draft2019-09", "draft2020-12"]
 """Versions of JSON Schema."""
@@ -63,7 +64,7 @@ class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     mode: Mode = "fast"
     scope: Scope = "auto"
     eagerness: Eagerness = "balanced"
-    num_candidates: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
+    num_candidates: Annotated[int, msgspec.Meta(ge=1, le=MOST_CANDIDATES)] = 1
     """Fills that are wanted, the best and others to choose from."""
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
     schema: Schema | None = None

@@ -23,10 +23,8 @@ from midfill.engine.infill import Infiller
 from midfill.engine.loading import open_infiller
 from midfill.engine.quality import Estimate, Outcome, Quality, edit_similarity, quality
 from midfill.engine.tokenizer import Tokenizer
-from midfill.engine.wire import Eagerness, InfillRequest, Mode, Other, Schema, SchemaDraft, Scope
+from midfill.engine.wire import MOST_CANDIDATES, Eagerness, InfillRequest, Mode, Other, Schema, SchemaDraft, Scope
 
-MOST_CANDIDATES = 10
-"""As in `InfillRequest`."""
 COLUMNS = "records", "exact", "similarity", "lines", "tokens", "±1", "shown", "exact if shown", "passes", "p50", "p90"
 
 
