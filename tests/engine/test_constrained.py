@@ -22,7 +22,7 @@ from midfill.engine.errors import InputError
 from midfill.engine.infill import Infiller
 from midfill.engine.schema.spellings import Spellings
 from midfill.engine.schema.token_automaton import TokenAutomaton
-from midfill.engine.wire import Infill, InfillRequest, Schema
+from midfill.engine.wire import Eagerness, Infill, InfillRequest, Schema
 
 MODEL = small_model(vocab_size=8192, canvas_length=32)
 PACKAGE: dict[str, Any] = {
@@ -201,6 +201,15 @@ def test_without_a_schema_a_fill_is_json_and_shown_only_if_likely() -> None:
     sure = msgspec.structs.replace(SETTINGS, min_confidence=0.0)
     request = InfillRequest(document="a", prefix='{"a": ', suffix="}", language="json", max_tokens=8)
     assert Infiller(MODEL, TOKENIZER, sure).complete(request).shown
+
+
+def test_without_a_schema_an_eager_request_is_shown_what_is_less_likely() -> None:
+    random = msgspec.structs.replace(SETTINGS, min_confidence=0.003)  # a token of this model's has about 0.0001
+    engine = Infiller(MODEL, TOKENIZER, random)
+    request = InfillRequest(document="a", prefix='{"a": ', suffix="}", language="json", max_tokens=8)
+    levels: tuple[Eagerness, ...] = ("low", "balanced", "high")
+    answers = [engine.complete(msgspec.structs.replace(request, eagerness=each)) for each in levels]
+    assert [answer.shown for answer in answers] == [False, False, True]
 
 
 def test_other_languages_are_not_checked() -> None:

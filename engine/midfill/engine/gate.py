@@ -73,8 +73,8 @@ def features_of(
 
     `fill` are the log-probabilities of its tokens, `head` those of the suffix head behind it, of one token at least,
     and `bare_head` those of the same behind nothing. `runner_up` is the score of the best fill of another text, None
-    without one; `errors` are those of syntax that the fill adds, `repeats`
-    its lines that equal the line before them, and `line` is what stands before it in its line.
+    without one; `errors` are those of syntax that the fill adds, `repeats` its lines that equal the line before them,
+    and `line` is what stands before it in its line.
     """
     own = [*fill, head[0]]
     margin = MOST_NATS if runner_up is None else sum(fill) + sum(head) - runner_up
@@ -162,8 +162,11 @@ class MeanGate(NamedTuple):
         return math.exp(features.mean)
 
     def shows(self, confidence: float, eagerness: Eagerness) -> bool:
-        exponent = {"low": 0.5, "balanced": 1.0, "high": 2.0}[eagerness]
-        return confidence >= self.balanced**exponent
+        return confidence >= self.threshold(eagerness)
+
+    def threshold(self, eagerness: Eagerness) -> float:
+        """The confidence from which a fill is shown."""
+        return self.balanced ** {"low": 0.5, "balanced": 1.0, "high": 2.0}[eagerness]
 
 
 def read_gate(directory: Path) -> Gate | None:

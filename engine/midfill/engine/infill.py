@@ -177,7 +177,8 @@ class Infiller:
                 beam = self.settings.write.held if writes else self.settings.beam
                 search = HeldSearch(self.model, slot, prompt, self.vocabulary, self.settings, draws, hold, beam)
                 found, steps = yield from search.run(request.max_tokens)
-                choice, others = choose(found, hold, self.tokenizer, self.settings.min_confidence), ()
+                least = MeanGate(self.settings.min_confidence).threshold(request.eagerness)
+                choice, others = choose(found, hold, self.tokenizer, least), ()
         finally:
             slot.trim(min(len(prompt.tokens), len(slot.tokens)))
             self.cache.release(request.document)

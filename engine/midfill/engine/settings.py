@@ -43,7 +43,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     num_lengths: int
     """Hole lengths that are drafted side by side, in one step."""
     num_finalists: int
-    """Drafts that are kept, and where no beam writes beside them, denoised to the end."""
+    """Drafts that are denoised to the end, where no beam writes beside them."""
     num_draws: int
     """Times that each of their lengths is denoised then, from other noise."""
     suffix_head: int
@@ -70,8 +70,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     eos_token_ids: tuple[int, ...] = ()
     """Tokens that end a text, beside those of the model's config."""
     min_confidence: float = 0.3
-    """Less sure fills are not shown. Of the embedded model's fills of 400 held-out gaps 315 are, 70 of them exact; 10
-    exact ones stay unseen."""
+    """Less sure fills are not shown, in JSON and for checkpoints without a gate, where eagerness is balanced."""
 
     @property
     def longest_hole(self) -> int:
