@@ -78,12 +78,12 @@ demo: .venv/.engine
 bench-kernels bench-engine: bench-%: .venv/.dev
 	$(BIN)/python tests/benchmarks/bench_$*.py
 
-# Uses the python at hand, which must have torch with CUDA, triton and pytest; installs nothing, misses plugins gladly.
 eval: export OMP_NUM_THREADS ?= 1
 eval: .venv/.dev
 	$(BIN)/python -m tests.benchmarks.eval.measure $(if $(BENCH),--bench $(BENCH)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(SETS),--sets $(SETS)) $(if $(VARIANTS),--variants $(VARIANTS))
 
+# Uses the python at hand, which must have torch with CUDA, triton and pytest; installs nothing, misses plugins gladly.
 # PART is tests, engine, kernels or nano; FORCE=1 measures again what these sources have been measured for.
 gpu:
 	$(PYTHON) -m tests.benchmarks.gpu.parts $(PART) $(if $(FORCE),--force)
