@@ -60,7 +60,7 @@ class Judge(NamedTuple):
         return [each for _, each in sorted(judged, key=lambda pair: pair[0], reverse=True)]
 
     def _distinct(self, found: Sequence[Candidate], prompt: Prompt) -> dict[str, Candidate]:
-        """Those that are not blank, by text, the likeliest first. No one sees white space at the end: it counts for none."""
+        """Those that are not blank, by text, the likeliest first. White space at the end makes no other fill."""
         texts: dict[str, tuple[str, Candidate]] = {}
         for one in sorted(found, key=lambda each: each.score, reverse=True):
             text = self.vocabulary.text(one.tokens, prompt)
