@@ -138,7 +138,7 @@ def test_one_forward_pass_a_next_and_a_text_so_far_after_each():
 
 def test_a_beam_search_takes_its_passes_in_place_of_the_denoise_steps():
     texts, answer = finish(infiller().fill(request("a = ", "\nb", max_tokens=16)))
-    assert len(texts) == 2 + answer.steps
+    assert len(texts) == 1 + answer.steps
     assert SETTINGS.beam is not None
     assert 2 <= answer.steps <= 1 + SETTINGS.beam.longest
 

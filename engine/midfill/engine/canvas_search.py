@@ -38,8 +38,8 @@ class CanvasSearch(NamedTuple):
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Fills, best first, the empty one among them, and the forward passes that looked for them.
 
-        Many lengths are drafted in one step. The causal mode's favourites are denoised to the end, or a beam search
-        writes others beside them, and the causal mode chooses again. A fill of more than a canvas is the only one.
+        Many lengths are drafted in one step. A beam search writes others beside them, or the causal mode's favourites
+        are denoised to the end, and the causal mode chooses. A fill of more than a canvas is the only one.
         """
         settings = self.settings
         if max_tokens > settings.longest_canvas:
@@ -47,19 +47,23 @@ class CanvasSearch(NamedTuple):
         lengths = lengths_to_try(min(max_tokens, settings.longest_candidate), settings.num_lengths)
         one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
         drafts, _ = yield from self._denoise(lengths, one_step)
-        first = self._score([[], *drafts])
-        finalists = self._useful(first)[: settings.num_finalists]
-        yield self._text(finalists[0].tokens)
         if settings.beam is None:
-            lengths = [max(1, len(one.tokens)) for one in finalists for _ in range(settings.num_draws)]
-            positions = len(lengths) * settings.canvas_size(max(lengths))
-            within = budgeted(settings.denoise, settings.latency_ms, self.cache.model.step_times, positions)
-            fills, passes = yield from self._denoise(lengths, within)
+            fills, passes = yield from self._finish(drafts)
         else:
-            fills, passes = yield from self._write(settings.beam, max_tokens)
-        empty = [one for one in first if not one.tokens]
-        found = [*finalists, *empty, *self._score(fills)]
-        return sorted(found, key=lambda candidate: candidate.score, reverse=True), 1 + passes
+            written, passes = yield from self._write(settings.beam, max_tokens)
+            fills = [*drafts, *written]
+        return self._score([[], *fills]), 1 + passes
+
+    def _finish(self, drafts: Sequence[list[int]]) -> Generator[str, None, tuple[list[list[int]], int]]:
+        """The best drafts, and what they are when they are denoised to the end; the steps taken."""
+        settings = self.settings
+        finalists = [one.tokens for one in self._useful(self._score(drafts))[: settings.num_finalists]]
+        yield self._text(finalists[0])
+        lengths = [max(1, len(tokens)) for tokens in finalists for _ in range(settings.num_draws)]
+        positions = len(lengths) * settings.canvas_size(max(lengths))
+        within = budgeted(settings.denoise, settings.latency_ms, self.cache.model.step_times, positions)
+        fills, steps = yield from self._denoise(lengths, within)
+        return [*finalists, *fills], steps
 
     def _write(self, settings: BeamSettings, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
         """Fills that the causal mode writes, and the passes taken. The text so far is the best."""
