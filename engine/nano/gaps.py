@@ -69,7 +69,7 @@ def _place(text: str, rng: random.Random) -> tuple[int, int]:
     begin = text.rfind("\n", 0, rng.randrange(len(text))) + 1
     end = _line_end(text, begin)
     indent = len(text[begin:end]) - len(text[begin:end].lstrip())
-    cursor = rng.choice([begin + found.start() for found in PIECE.finditer(text[begin:end])][indent and 1 :] or [begin])
+    cursor = rng.choice([begin + found.start() for found in PIECE.finditer(text[begin:end])][bool(indent) :] or [begin])
     kind = rng.random()
     if kind < 0.45:
         return cursor, end
