@@ -78,7 +78,7 @@ class Reuse:
     def remember(self, document: str, situation: Situation, *fills: str, num_asked: int = 1) -> None:
         """Keep the raw fills of this gap, the best first: what editors replace is worked out anew each time.
 
-        So many were asked for; there may be fewer.
+        There may be fewer than were asked for.
         """
         texts = tuple(_with_line_feeds(text) for text in fills if text)
         if texts:

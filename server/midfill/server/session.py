@@ -242,11 +242,7 @@ class Session:
                     await asyncio.sleep(self._delay_ms() / 1e3)
                     if not self._is_current(question):
                         return []
-                request = self._request(question.gap, mode)
-                request = msgspec.structs.replace(request, num_candidates=question.num_candidates)
-                if not question.automatic:  # who asks wants to see what there is
-                    request = msgspec.structs.replace(request, eagerness="high")
-                decode = self._begin(request, situation)
+                decode = self._begin(self._request_of(question, mode), situation)
             elif decode.speculative and not decode.task.done():
                 decode = self._begin(decode.request, decode.situation)  # which the engine goes on with, as no guess now
             try:
@@ -288,6 +284,13 @@ class Session:
         if (fixed := self.shared.settings.debounce_ms) is not None:
             return fixed
         return self.rhythm.delay_ms(self.shared.engine_ms, time.monotonic() * 1e3)
+
+    def _request_of(self, question: _Question, mode: Mode) -> InfillRequest:
+        """What the engine is asked. Who asks by hand wants to see what there is, and to choose."""
+        request = self._request(question.gap, mode)
+        if question.automatic:
+            return request
+        return msgspec.structs.replace(request, eagerness="high", num_candidates=question.num_candidates)
 
     def _request(self, gap: Gap, mode: Mode) -> InfillRequest:
         settings, document = self.shared.settings, self.document
