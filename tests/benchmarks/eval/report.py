@@ -17,20 +17,14 @@ from tests.benchmarks.gpu.report import svg, table
 from tests.benchmarks.gpu.results import FOLDER
 
 HEAD = (
-    *(
-        "variant",
-        "exact",
-        "against the first",
-        "pass@1",
-        "similarity",
-        "lines",
-        "tokens",
-        "tokens ±1",
-        "syntax",
-        "parses",
-    ),
-    *("shown", "exact if shown", "off by", "passes", "p50, ms", "p90, ms"),
+    *("variant", "exact", "against the first", "pass@1", "similarity", "lines", "tokens", "tokens ±1"),
+    *("syntax", "parses", "shown", "exact if shown", "off by", "passes", "p50, ms", "p90, ms"),
 )
+SHARES = (
+    *("passes", "similarity", "same_lines", "same_tokens", "about_tokens"),
+    *("intact", "parses", "shown", "exact_of_shown"),
+)
+"""Names of the figures under `HEAD`, from pass@1 on."""
 MEANS = "exact", "similarity", "same_lines", "same_tokens", "about_tokens", "shown"
 NOTES = """Shares in %, with intervals of 95 % by a bootstrap over tasks. Exact: the true text, character by character.
 Against the first: the difference to the first variant, on the same holes. Similarity: 1 less the edit distance over the
@@ -87,22 +81,11 @@ def _told(way: dict[str, Any]) -> str:
 
 
 def _row(each: dict[str, Any]) -> list[str]:
-    shares = (
-        "passes",
-        "similarity",
-        "same_lines",
-        "same_tokens",
-        "about_tokens",
-        "intact",
-        "parses",
-        "shown",
-        "exact_of_shown",
-    )
     return [
         each["variant"],
         _between(each["exact"]),
         _between(each["gain"], "+"),
-        *(_between(each[name]) for name in shares),
+        *(_between(each[name]) for name in SHARES),
         f"{each['calibration_error'] * 100:.1f}",
         *(f"{each[name]:.1f}" for name in ("steps", "p50_ms", "p90_ms")),
     ]
