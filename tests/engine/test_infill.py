@@ -21,6 +21,7 @@ from midfill.engine.installed import embedded_model
 from midfill.engine.loading import open_infiller
 from midfill.engine.prompt import PromptLimits
 from midfill.engine.settings import InfillSettings, WriteSettings
+from midfill.engine.steps import LEAST_STEPS, StepTimes
 from midfill.engine.tokenizer import Tokenizer
 from midfill.engine.wire import Infill, InfillRequest, Mode
 
@@ -105,6 +106,20 @@ def test_others_are_given_only_where_they_are_asked_for_and_sure_enough():
     unsure = msgspec.structs.replace(SETTINGS, min_confidence=1.0)
     asked = msgspec.structs.replace(asked, num_candidates=3)
     assert Infiller(MODEL, TOKENIZER, unsure).complete(asked).others == ()
+
+
+def test_fast_mode_denoises_as_long_as_there_is_time_and_best_mode_to_the_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(MODEL, "step_times", StepTimes([1], [1.0]))
+    unsure = DenoiseSettings(max_steps=8, mark_pins_from_step=0, confidence_threshold=-1.0)
+    steps: dict[tuple[Mode, float | None], int] = {}
+    modes: tuple[Mode, ...] = ("fast", "best")
+    for mode in modes:
+        for latency_ms in (None, 1.0):
+            settings = msgspec.structs.replace(CANVAS_ONLY, denoise=unsure, latency_ms=latency_ms)
+            asked = msgspec.structs.replace(request("x = ", "\n", max_tokens=4), mode=mode)
+            steps[mode, latency_ms] = Infiller(MODEL, TOKENIZER, settings).complete(asked).steps
+    assert (steps["fast", None], steps["fast", 1.0]) == (1 + 8, 1 + LEAST_STEPS)
+    assert steps["best", 1.0] == steps["best", None] > 1 + 8
 
 
 @pytest.mark.parametrize("mode", ["fast", "best"])

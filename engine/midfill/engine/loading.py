@@ -22,7 +22,7 @@ from midfill.engine.machine import measure_cpu
 from midfill.engine.memory import fits, free_bytes, needed_bytes
 from midfill.engine.model_pair import ModelPair
 from midfill.engine.settings import InfillSettings, settings_for
-from midfill.engine.steps import step_times
+from midfill.engine.steps import StepTimes, step_times
 from midfill.engine.stored_models import look_at, readable
 from midfill.engine.tokenizer import Tokenizer
 from midfill.kernels.selection import CHOICES, VARIABLE, definitions_are_forced, uses_kernels
@@ -96,9 +96,14 @@ def open_infiller(
     elif device.type == "cpu" and not definitions_are_forced():
         lay_out_for_cpu(checkpoint.model)
     if isinstance(checkpoint.model, DiffusionGemma) and settings.beam is None and settings.latency_ms is not None:
-        sizes = settings.canvas_size(1), settings.canvas_size(settings.longest_hole // 4), settings.longest_canvas
-        checkpoint.model.step_times = step_times(checkpoint.model, settings.num_finalists * settings.num_draws, sizes)
+        checkpoint.model.step_times = _step_times(checkpoint.model, settings)
     return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter, read_gate(path))
+
+
+def _step_times(model: DiffusionGemma, settings: InfillSettings) -> StepTimes:
+    """Of as many canvases as are denoised to the end, from the smallest to the largest."""
+    sizes = settings.canvas_size(1), settings.canvas_size(settings.longest_hole // 4), settings.longest_canvas
+    return step_times(model, settings.num_finalists * settings.num_draws, sizes)
 
 
 def _load(path: Path, device: torch.device, dtype: torch.dtype, on_share: OnShare) -> LoadedCheckpoint | LoadedGemma4:
