@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,13 @@ def _is_text(node: ast.stmt) -> bool:
 
 def model_hash(folder: Path) -> str:
     """Of all files that a checkpoint is read from."""
+    return files_hash(folder, (path for path in folder.rglob("*") if path.suffix in {".json", ".safetensors"}))
+
+
+def files_hash(folder: Path, paths: Iterable[Path]) -> str:
+    """Of what is in files below `folder`, and of their names there."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in {".json", ".safetensors"}):
+    for path in sorted(paths):
         digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -3,8 +3,8 @@
     python3 -m tests.benchmarks.eval.measure [--bench PATH] [--limit N] [--sets NAME …] [--variants NAME …]
 
 fills the holes, has the data's scorer run the tests, and writes `eval.json`, `eval.md` and its plots into `results/`.
-Fills are kept in `out/eval/` as long as the model, the settings and what the engine's code does stay as they are: a run
-that is cut off goes on where it stopped.
+Fills are kept in `out/eval/` as long as the data, the model, the settings and what the engine's code does stay as they
+are: a run that is cut off goes on where it stopped.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from tests.benchmarks.eval.identity import machine, model_hash, sources
+from tests.benchmarks.eval.identity import files_hash, machine, model_hash, sources
 from tests.benchmarks.eval.predictions import key, predictions
 from tests.benchmarks.eval.reliability import calibration_error, reliability
 from tests.benchmarks.eval.report import write_report
@@ -73,7 +73,8 @@ class Eval(NamedTuple):
         """All of set `name`, filled now or before."""
         paths = files(self.bench, name)
         found = records(paths, self.limit)
-        kept = self.work / name / f"{key(infiller, variant.asked, *self.hashes)}.jsonl"
+        hashes = *self.hashes, files_hash(self.bench, paths)
+        kept = self.work / name / f"{key(infiller, variant.asked, *hashes)}.jsonl"
         results = predictions(infiller, found, variant.asked, kept)
         scorer = self.bench.parent / "score.py"
         told = scores(scorer, paths, kept, [each.id for each in found]) if scorer.is_file() else None
@@ -104,14 +105,14 @@ def intact(check: SyntaxCheck, record: Record, fill: str, middle: str) -> bool |
 def figures(filled: Filled, first: Filled) -> dict[str, Any]:
     """All that is told of one variant on one set; `first` is what it is compared with."""
     groups = [each.group for each in filled.outcomes]
-    gains = [mine.exact - theirs.exact for mine, theirs in zip(filled.outcomes, first.outcomes, strict=True)]
+    differences = [mine.exact - theirs.exact for mine, theirs in zip(filled.outcomes, first.outcomes, strict=True)]
     exact = [each.exact for each in filled.outcomes]
     bins = reliability(filled.confidences, exact)
     return {
         **msgspec.to_builtins(quality(filled.outcomes)),
         "groups": len(set(groups)),
-        "gain": msgspec.to_builtins(estimate(gains, groups)),
-        "passes": _share([each.passes for each in filled.scores or []], groups),
+        "difference": msgspec.to_builtins(estimate(differences, groups)),
+        "solved": _share([each.solved for each in filled.scores or []], groups),
         "parses": _share([each.syntax for each in filled.scores or []], groups),
         "intact": _share(filled.intact, groups),
         "calibration_error": calibration_error(bins),

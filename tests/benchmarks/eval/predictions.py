@@ -11,7 +11,7 @@ from midfill.engine.infill import Infiller
 
 
 def key(infiller: Infiller, asked: Asked, *others: str) -> str:
-    """Names all that decides a fill: settings, what is asked, and the hashes of model and sources."""
+    """Names all that decides a fill: settings, what is asked, and the hashes of model, sources and data."""
     told = f"{infiller.settings!r}\0{asked!r}\0{others!r}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 

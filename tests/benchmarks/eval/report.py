@@ -21,7 +21,7 @@ HEAD = (
     *("syntax", "parses", "shown", "exact if shown", "off by", "passes", "p50, ms", "p90, ms"),
 )
 SHARES = (
-    *("passes", "similarity", "same_lines", "same_tokens", "about_tokens"),
+    *("solved", "similarity", "same_lines", "same_tokens", "about_tokens"),
     *("intact", "parses", "shown", "exact_of_shown"),
 )
 """Names of the figures under `HEAD`, from pass@1 on."""
@@ -84,7 +84,7 @@ def _row(each: dict[str, Any]) -> list[str]:
     return [
         each["variant"],
         _between(each["exact"]),
-        _between(each["gain"], "+"),
+        _between(each["difference"], "+"),
         *(_between(each[name]) for name in SHARES),
         f"{each['calibration_error'] * 100:.1f}",
         *(f"{each[name]:.1f}" for name in ("steps", "p50_ms", "p90_ms")),

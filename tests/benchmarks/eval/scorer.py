@@ -14,7 +14,8 @@ class Score(msgspec.Struct, frozen=True):
     id: str
     syntax: bool | None = None
     """Of Python only, where the true text parses."""
-    passes: bool | None = msgspec.field(default=None, name="pass")
+    solved: bool | None = msgspec.field(default=None, name="pass")
+    """Whether its tests pass."""
 
 
 def scores(scorer: Path, data: Sequence[Path], predictions: Path, ids: Sequence[str]) -> list[Score]:

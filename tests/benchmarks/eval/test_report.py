@@ -15,10 +15,17 @@ def between(value: float) -> dict[str, float]:
 
 
 def record(name: str, variant: str, exact: float) -> dict[str, Any]:
-    names = "similarity", "same_lines", "same_tokens", "about_tokens", "shown", "passes"
+    names = "similarity", "same_lines", "same_tokens", "about_tokens", "shown", "solved"
     return {
         **{each: between(0.5) for each in names},
-        **{"set": name, "variant": variant, "records": 40, "groups": 8, "exact": between(exact), "gain": between(0.1)},
+        **{
+            "set": name,
+            "variant": variant,
+            "records": 40,
+            "groups": 8,
+            "exact": between(exact),
+            "difference": between(0.1),
+        },
         **{"parses": None, "intact": None, "exact_of_shown": None, "steps": 4.0, "p50_ms": 30.0, "p90_ms": 50.0},
         "calibration_error": 0.123,
         "reliability": [{"confidence": sure, "exact": sure - 0.1, "records": 20} for sure in (0.25, 0.75)],

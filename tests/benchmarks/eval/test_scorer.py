@@ -43,7 +43,7 @@ def predictions(tmp_path: Path) -> Path:
 @pytest.mark.skipif(not REAL.is_file(), reason="the evaluation data's scorer is not beside the project")
 def test_the_real_scorer_agrees_on_exact_and_similarity(data: Path, predictions: Path) -> None:
     found = scores(REAL, [data], predictions, list(CASES))
-    assert [(each.id, each.syntax, each.passes) for each in found] == [
+    assert [(each.id, each.syntax, each.solved) for each in found] == [
         ("same", True, True),
         ("near", True, False),
         ("far", False, False),
@@ -64,6 +64,6 @@ def test_what_was_said_before_is_kept_and_a_new_prediction_asks_again(
     details = predictions.with_suffix(".scores.jsonl")
     details.write_text('{"id": "same", "pass": true, "em": true}\n', encoding="utf-8")
     [kept] = scores(scorer, [data], predictions, ["same"])
-    assert (kept.passes, kept.syntax) == (True, None)
+    assert (kept.solved, kept.syntax) == (True, None)
     with pytest.raises(SystemExit, match=r"score\.py failed: no runner"):
         scores(scorer, [data], predictions, ["same", "near"])
