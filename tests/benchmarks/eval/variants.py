@@ -15,7 +15,9 @@ class Variant(NamedTuple):
 
 FIRST = ("beam=none", "num_lengths=18", "num_finalists=3", "longest_candidate=24", "suffix_head=16")
 """Settings of the canvas before there was anything beside it."""
-PLAIN = ("denoise.commit_entropy=0", "syntax_penalty=0")
+UNCHECKED = ("syntax_penalty=0", "repeat_penalty=0")
+"""The causal mode chooses alone."""
+PLAIN = ("denoise.commit_entropy=0", *UNCHECKED)
 """Without what came later."""
 ANYWHERE = Asked(scope="any")
 
@@ -27,12 +29,11 @@ VARIANTS = {
     "pins-late": Variant(
         "pins are marked from the second step on", (*FIRST, *PLAIN, "denoise.mark_pins_from_step=1"), ANYWHERE
     ),
-    "early-commit": Variant("rows that are sure stop denoising", (*FIRST, "syntax_penalty=0"), ANYWHERE),
-    "beam": Variant(
-        "fewer lengths, drafted in one step, and a beam search beside them", ("syntax_penalty=0",), ANYWHERE
-    ),
-    "scope": Variant("and fills end with their scope", ("syntax_penalty=0",)),
-    "all": Variant("and errors of syntax count: as it ships"),
+    "early-commit": Variant("rows that are sure stop denoising", (*FIRST, *UNCHECKED), ANYWHERE),
+    "beam": Variant("fewer lengths, drafted in one step, and a beam search beside them", UNCHECKED, ANYWHERE),
+    "scope": Variant("and fills end with their scope", UNCHECKED),
+    "syntax": Variant("and errors of syntax count", ("repeat_penalty=0",)),
+    "all": Variant("and repeated lines do: as it ships"),
     "best": Variant("best mode", (), Asked(mode="best")),
 }
 """By the names that VARIANTS= takes."""
