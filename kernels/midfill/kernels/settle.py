@@ -28,9 +28,9 @@ class Rules(NamedTuple):
     entropy_bound: float
     stability_threshold: int
     confidence_threshold: float
-    """The mean over a hole is below it, or"""
+    """Nats: a stable canvas is done once the mean entropy of its hole is below this."""
     commit_entropy: float = 0.0
-    """each position of the hole is below this: either is enough."""
+    """Nats: it is as well once each entropy of its hole is below this; 0 for never."""
 
 
 class Canvases(NamedTuple):
