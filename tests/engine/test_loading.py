@@ -150,6 +150,16 @@ def test_one_model_serves_alone_where_no_other_is_named():
     assert isinstance(open_models(embedded_model(), None), Infiller)
 
 
+def test_steps_are_measured_for_those_who_type_alone(tiny_checkpoint: Callable[[str], Path]):
+    directory = tiny_checkpoint("released")
+    typing, once = open_models(directory, None), open_infiller(directory)
+    assert isinstance(typing, Infiller)
+    assert isinstance(typing.model, DiffusionGemma)
+    assert typing.model.step_times is not None
+    assert isinstance(once.model, DiffusionGemma)
+    assert once.model.step_times is None
+
+
 def test_a_model_that_does_not_fit_leaves_best_mode_to_the_other(
     tiny_gemma4: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ):

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.checkpoint import LoadedCheckpoint, load
 from midfill.engine.cpu_layers import lay_out_for_cpu
 from midfill.engine.diffusion_gemma import DiffusionGemma
@@ -22,7 +23,7 @@ from midfill.engine.machine import measure_cpu
 from midfill.engine.memory import fits, free_bytes, needed_bytes
 from midfill.engine.model_pair import ModelPair
 from midfill.engine.settings import InfillSettings, settings_for
-from midfill.engine.steps import StepTimes, step_times
+from midfill.engine.steps import step_times
 from midfill.engine.stored_models import look_at, readable
 from midfill.engine.tokenizer import Tokenizer
 from midfill.kernels.selection import CHOICES, VARIABLE, definitions_are_forced, uses_kernels
@@ -62,9 +63,14 @@ def open_models(path: Path, best: Path | None, on_share: OnShare = lambda share:
 
 
 def _open_first(path: Path, on_share: OnShare, kv_bytes: int) -> Infiller:
-    """`open_infiller`, and `CheckpointError` where memory ends as well."""
+    """`open_infiller` for someone who types, and `CheckpointError` where memory ends as well.
+
+    Only here are steps measured: `midfill fill` and `midfill eval` have to come to the same on a busy machine.
+    """
     try:
-        return open_infiller(path, on_share, kv_bytes)
+        infiller = open_infiller(path, on_share, kv_bytes)
+        _measure_steps(infiller.model, infiller.settings)
+        return infiller
     except (torch.OutOfMemoryError, MemoryError) as error:
         wanted = "memory for it (end other programs that use it, or choose a smaller model: midfill models)"
         raise CheckpointError(path, wanted, str(error) or "none") from error
@@ -95,15 +101,14 @@ def open_infiller(
         give_kernels(checkpoint.model, settings, drafter)
     elif device.type == "cpu" and not definitions_are_forced():
         lay_out_for_cpu(checkpoint.model)
-    if isinstance(checkpoint.model, DiffusionGemma) and settings.beam is None and settings.latency_ms is not None:
-        checkpoint.model.step_times = _step_times(checkpoint.model, settings)
     return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter, read_gate(path))
 
 
-def _step_times(model: DiffusionGemma, settings: InfillSettings) -> StepTimes:
-    """Of as many canvases as are denoised to the end, from the smallest to the largest."""
-    sizes = settings.canvas_size(1), settings.canvas_size(settings.longest_hole // 4), settings.longest_canvas
-    return step_times(model, settings.num_finalists * settings.num_draws, sizes)
+def _measure_steps(model: CausalGemma, settings: InfillSettings) -> None:
+    """Over as many canvases as are denoised to the end, from the smallest to the largest, where time is limited."""
+    if isinstance(model, DiffusionGemma) and settings.beam is None and settings.latency_ms is not None:
+        sizes = settings.canvas_size(1), settings.canvas_size(settings.longest_hole // 4), settings.longest_canvas
+        model.step_times = step_times(model, settings.num_finalists * settings.num_draws, sizes)
 
 
 def _load(path: Path, device: torch.device, dtype: torch.dtype, on_share: OnShare) -> LoadedCheckpoint | LoadedGemma4:
