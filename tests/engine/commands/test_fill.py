@@ -17,6 +17,7 @@ from midfill.engine.commands.fill import LANGUAGES, fill, offset, read_text
 from midfill.engine.errors import CheckpointError, InputError
 from midfill.engine.loading import open_infiller
 from midfill.engine.prompt import NANO_LANGUAGES
+from midfill.engine.syntax import GRAMMARS
 from midfill.engine.wire import Infill, InfillRequest, Mode
 
 COMMAND = Path(sys.executable).with_name("midfill")
@@ -242,8 +243,8 @@ def test_a_position_of_thousands_of_digits_is_refused() -> None:
         offset("text", "1" * 5000 + ":1", "--at")
 
 
-def test_every_language_told_by_a_suffix_is_known_to_the_embedded_model() -> None:
-    assert set(LANGUAGES.values()) <= set(NANO_LANGUAGES)
+def test_a_suffix_tells_every_language_that_the_embedded_model_or_a_grammar_knows() -> None:
+    assert set(LANGUAGES.values()) == set(NANO_LANGUAGES) | set(GRAMMARS)
 
 
 # Schemas
