@@ -18,6 +18,7 @@ from tests.engine.engine_process import EngineFolder, engine_folder, exit_code
 from midfill.engine.checkpoint import load
 from midfill.engine.cpu_layers import lay_out_for_cpu
 from midfill.engine.errors import EngineGone
+from midfill.engine.gate import read_gate
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.locks import try_lock
@@ -197,7 +198,7 @@ def opened(dtype: str) -> Infiller:
     lay_out_for_cpu(checkpoint.model)
     tokenizer = Tokenizer(checkpoint.tokenizer_path)
     settings = settings_for(tokenizer, checkpoint.generation, checkpoint.config.canvas_length)
-    return Infiller(checkpoint.model, tokenizer, settings)
+    return Infiller(checkpoint.model, tokenizer, settings, gate=read_gate(embedded_model()))
 
 
 def without_times(infill: Infill) -> Infill:
