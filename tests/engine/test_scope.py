@@ -129,6 +129,12 @@ def test_the_line_break_before_a_line_that_follows_is_of_the_fill() -> None:
     assert end("def f():\n    ", "return 2\n", "a = 1\nb = 2", "python") == len("a = 1\n")
 
 
+def test_a_window_that_begins_within_a_docstring_does_not_turn_code_into_text() -> None:
+    prefix = 'of the values.\n    """\n    return 0\n\n\ndef f(values):\n    return '
+    assert scope_of(prefix, "\n", "python").within == ""
+    assert scope_of(prefix + '"""of ', "\n", "python").within == '"""'
+
+
 def test_a_text_as_it_grows_ends_nowhere_before_its_end() -> None:
     for language, prefix, suffix, marked in OUT_OF_SCOPE:
         scope, length = scope_of(prefix, suffix, language), marked.index("|")

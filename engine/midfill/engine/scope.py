@@ -189,7 +189,8 @@ def _within(prefix: str, own: str, noise: re.Pattern[str], language: str | None)
     mark = _mark_of_comments(language)
     if mark == "//" and _SLASH_STAR.search(prefix):
         return "/*"
-    if long := next((quotes for quotes in _LONG if prefix.count(quotes) % 2), ""):
+    told = prefix[_top_level(prefix) :]
+    if long := next((quotes for quotes in _LONG if told.count(quotes) % 2), ""):
         return long
     last = next((found[0] for found in noise.finditer(own) if found.end() == len(own)), "")
     if mark and last.startswith(mark):
@@ -198,6 +199,11 @@ def _within(prefix: str, own: str, noise: re.Pattern[str], language: str | None)
         return "`"
     begun = re.search('"' if language == "rust" else "[\"']", noise.sub(_blank, own))
     return "" if begun is None else begun[0]
+
+
+def _top_level(prefix: str) -> int:
+    """Where the last definition at the left edge begins: no string goes on there, though `prefix` may begin in one."""
+    return max(0, *(prefix.rfind(f"\n{word}") for word in ("def ", "async def ", "class ", "@")))
 
 
 def _length_within(within: str, text: str) -> int:

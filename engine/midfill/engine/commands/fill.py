@@ -103,6 +103,7 @@ def fill(
         language=LANGUAGES.get(file.suffix.lower()),
         max_tokens=max_tokens,
         mode=mode,
+        scope="auto" if to is None else "any",  # what takes a span's place may be as long as that
         seed=seed,
         schema=None if schema is None else read_schema(schema, file),
     )
