@@ -51,6 +51,8 @@ def candidates(tree: ast.Module) -> Iterator[Definition]:
 
 def definition_text(node: Definition, lines: list[str], imported: dict[str, str]) -> str | None:
     """The definition under the imports it needs; None where it is too short or needs something else."""
+    if not all(is_standard(each) for each in ast.walk(node)):
+        return None
     needed = free_names(node)
     own = "\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n"
     if not needed <= imported.keys() or len(own) < MIN_CHARS:
@@ -73,6 +75,17 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
                     yield name.asname or name.name, line
             case _:
                 pass
+
+
+def is_standard(node: ast.AST) -> bool:
+    """False for an import of anything but what `STANDARD` names; true for all other nodes."""
+    match node:
+        case ast.Import():
+            return all(name.name.split(".")[0] in STANDARD for name in node.names)
+        case ast.ImportFrom():
+            return not node.level and (node.module or "").split(".")[0] in STANDARD
+        case _:
+            return True
 
 
 def free_names(definition: ast.AST) -> set[str]:

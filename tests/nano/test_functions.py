@@ -53,6 +53,11 @@ def test_a_class_stands_alone_as_a_function_does():
     assert ast.parse(alone)
 
 
+@pytest.mark.parametrize("line", ["import numpy", "from .models import total", "from numpy import sum"])
+def test_what_imports_another_package_within_it_does_not_stand_alone(line: str):
+    assert found(SUM.replace("    return total\n", f"    {line}\n    return total\n")) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
