@@ -216,14 +216,14 @@ def test_where_nothing_more_is_known_the_decode_is_the_plain_one():
         assert torch.equal(canvas.entropies, same.entropies)
 
 
-@pytest.mark.parametrize(("commit_entropy", "done"), [(0.69, [False] * 4), (0.7, [False, True]), (0.0, [False] * 4)])
-def test_a_stable_row_commits_once_its_most_unsure_position_is_below_the_bound(commit_entropy: float, done: list[bool]):
+@pytest.mark.parametrize(("settle_entropy", "done"), [(0.69, [False] * 4), (0.7, [False, True]), (0.0, [False] * 4)])
+def test_a_stable_row_commits_once_its_most_unsure_position_is_below_the_bound(settle_entropy: float, done: list[bool]):
     def unsure_of_one(row: int, log_probabilities: Tensor) -> Tensor:
         known = torch.full_like(log_probabilities, -1e4)
         known[:, 9] = known[1, 10] = 0.0  # as likely as 9: ln 2 = 0.693 nats, and 0.139 in the mean of five
         return known.log_softmax(dim=-1)
 
-    settings = DenoiseSettings(max_steps=4, commit_entropy=commit_entropy)
+    settings = DenoiseSettings(max_steps=4, settle_entropy=settle_entropy)
     canvases = run(layout_of(5)._replace(refine=unsure_of_one), settings)
     assert [bool(canvas.done) for canvas in canvases] == done
 

@@ -74,7 +74,7 @@ class DeviceDraws(Draws):
 @pytest.mark.parametrize(("first_step", "num_tokens"), [(0, 6), (1, 2)])
 def test_each_step_is_the_hosts(model: DiffusionGemma, first_step: int, num_tokens: int) -> None:
     # Only of the last step is the most unsure position below that; the mean is from the second.
-    settings = DenoiseSettings(max_steps=3, stability_threshold=0, commit_entropy=2.7, mark_pins_from_step=first_step)
+    settings = DenoiseSettings(max_steps=3, stability_threshold=0, settle_entropy=2.7, mark_pins_from_step=first_step)
     banned = torch.arange(VOCAB, device=model.norm.weight.device) % 3 == 0
     layout = layout_of(model, 3)._replace(banned=banned, banned_first=banned.roll(1))
     slot, device = slot_of(model, num_tokens), model.norm.weight.device

@@ -52,14 +52,14 @@ def test_every_setting_reaches_the_denoise_loop(read: Callable[[Any], Generation
         "stability_threshold": 2,
         "confidence_threshold": 0.25,
     }
-    assert read(content).denoise_settings(mark_pins_from_step=0, commit_entropy=0.2) == DenoiseSettings(
+    assert read(content).denoise_settings(mark_pins_from_step=0, settle_entropy=0.2) == DenoiseSettings(
         max_steps=9,
         t_min=0.1,
         t_max=1.0,
         entropy_bound=0.5,
         stability_threshold=2,
         confidence_threshold=0.25,
-        commit_entropy=0.2,
+        settle_entropy=0.2,
         mark_pins_from_step=0,
     )
 

@@ -36,8 +36,8 @@ def test_times_between_those_measured_are_on_a_line(positions: int, ms: float) -
 
 
 def test_the_budget_replaces_the_number_of_steps_alone() -> None:
-    settings = DenoiseSettings(max_steps=48, entropy_bound=0.3, commit_entropy=0.2)
-    assert budgeted(settings, 360.0, TIMES, 512) == DenoiseSettings(10, entropy_bound=0.3, commit_entropy=0.2)
+    settings = DenoiseSettings(max_steps=48, entropy_bound=0.3, settle_entropy=0.2)
+    assert budgeted(settings, 360.0, TIMES, 512) == DenoiseSettings(10, entropy_bound=0.3, settle_entropy=0.2)
 
 
 @pytest.mark.parametrize(("target_ms", "times"), [(None, TIMES), (1.0, None)])

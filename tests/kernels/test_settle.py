@@ -44,7 +44,7 @@ def predicted(hole: Tensor, draws: torch.Generator) -> Predicted:
 @pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK + 1, 64, 255, 256])
 def test_it_is_the_definition_over_several_steps(size: int, device: torch.device) -> None:
     pins, hole, seed = canvases(device, 4, size)
-    rules = RULES._replace(stability_threshold=size % 2, commit_entropy=0.07)
+    rules = RULES._replace(stability_threshold=size % 2, settle_entropy=0.07)
     draws = torch.Generator(device).manual_seed(size)
     wanted = begin_reference(pins, hole, VOCAB, seed)
     state = Canvases(*(torch.full_like(each, True) for each in wanted))
@@ -91,7 +91,7 @@ def test_a_canvas_settles_when_its_hole_is_sure_and_stays_the_same(device: torch
 
 
 @pytest.mark.parametrize(
-    ("entropies", "commit_entropy", "is_done"),
+    ("entropies", "settle_entropy", "is_done"),
     [
         ([0.04, 0.04, 9.0], 0.05, True),  # the last is a pin's
         ([0.04, 0.06, 9.0], 0.05, False),
@@ -100,10 +100,10 @@ def test_a_canvas_settles_when_its_hole_is_sure_and_stays_the_same(device: torch
     ],
 )
 def test_a_canvas_settles_too_where_each_position_of_its_hole_is_sure(
-    entropies: list[float], commit_entropy: float, is_done: bool, device: torch.device
+    entropies: list[float], settle_entropy: float, is_done: bool, device: torch.device
 ) -> None:
     pins, hole = torch.tensor([[1, 2, 3]], device=device), torch.tensor([[True, True, False]], device=device)
-    rules, state = RULES._replace(commit_entropy=commit_entropy), begun(pins, hole)
+    rules, state = RULES._replace(settle_entropy=settle_entropy), begun(pins, hole)
     for step in range(2):
         assert not state.done.item()
         step_of(state, [5, 6, 7], entropies, step, pins, hole, rules)
@@ -181,7 +181,7 @@ def test_it_compiles_for_every_card_without_a_spill() -> None:
         "vocab": "i32",
     }
     told = {"argmax_ptr": "*i64", "drawn_ptr": "*i64", "predicted_entropies_ptr": "*fp32", "step_ptr": "*i64"}
-    bounds = dict.fromkeys(["entropy_bound", "confidence_threshold", "commit_entropy"], "fp32")
+    bounds = dict.fromkeys(["entropy_bound", "confidence_threshold", "settle_entropy"], "fp32")
     rules = bounds | {"stability_threshold": "i32"}
     constants = {"STREAM": 1, "BLOCK": 256}
     varying = ("size",)

@@ -32,7 +32,7 @@ class DenoiseSettings(msgspec.Struct, frozen=True):
     stability_threshold: int = 1
     confidence_threshold: float = 0.005
     """A row whose prediction is stable has settled when its hole's mean entropy is below this."""
-    commit_entropy: float = 0.0
+    settle_entropy: float = 0.0
     """It has settled as well when no position of its hole has an entropy of this or more; 0 for never."""
     mark_pins_from_step: int = 1
     """First step at which pins are one-hot self-conditioning; 1 is what transformers does, 0 marks them at once."""
@@ -179,7 +179,7 @@ class _Denoiser:
             same = agrees(best, self.latest.tokens[rows], hole)
         self.stable[rows] = torch.where(same, self.stable[rows] + 1, 0)
         is_sure = hole_mean(entropies, hole) < settings.confidence_threshold
-        is_sure |= entropies.amax(dim=-1) < settings.commit_entropy  # they are 0 on pins
+        is_sure |= entropies.amax(dim=-1) < settings.settle_entropy  # they are 0 on pins
         return (self.stable[rows] >= settings.stability_threshold) & is_sure
 
     def _scaled_logits(self, hidden: Tensor, hole: Tensor, step: int) -> Tensor:

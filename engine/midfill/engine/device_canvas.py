@@ -238,7 +238,7 @@ class DeviceCanvas:
 
 def _rules(settings: DenoiseSettings) -> Rules:
     """What a graph has for good: the settings that are the same from decode to decode."""
-    sureness = settings.confidence_threshold, settings.commit_entropy
+    sureness = settings.confidence_threshold, settings.settle_entropy
     return Rules(settings.entropy_bound, settings.stability_threshold, *sureness)
 
 

@@ -25,7 +25,7 @@ class GenerationDefaults(msgspec.Struct, frozen=True):
     stability_threshold: Annotated[int, msgspec.Meta(ge=0)] = 1
     confidence_threshold: Positive = 0.005
 
-    def denoise_settings(self, mark_pins_from_step: int, commit_entropy: float = 0.0) -> DenoiseSettings:
+    def denoise_settings(self, mark_pins_from_step: int, settle_entropy: float = 0.0) -> DenoiseSettings:
         """These, and what no file says."""
         return DenoiseSettings(
             max_steps=self.max_denoising_steps,
@@ -34,7 +34,7 @@ class GenerationDefaults(msgspec.Struct, frozen=True):
             entropy_bound=self.entropy_bound,
             stability_threshold=self.stability_threshold,
             confidence_threshold=self.confidence_threshold,
-            commit_entropy=commit_entropy,
+            settle_entropy=settle_entropy,
             mark_pins_from_step=mark_pins_from_step,
         )
 

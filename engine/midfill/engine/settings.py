@@ -12,7 +12,7 @@ from midfill.engine.prompt import PromptLimits
 from midfill.engine.tokenizer import Tokenizer
 
 CANVAS_SIZES = (16, 24, 32, 40, 48, 64, 96, 128, 192, 256)
-COMMIT_ENTROPY = 0.2
+SETTLE_ENTROPY = 0.2
 """Nats. Denoising 8 lengths of 400 held-out gaps, the embedded model takes 5.5 passes, not 8.2, and finds the same 49
 exact fills; with 0.4 it takes 5.0 and finds 47. A rule by the gap between the two likeliest tokens was no better."""
 
@@ -88,7 +88,7 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
     if tokenizer.special("<|suffix|>") is not None:
         return InfillSettings(
             limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64),
-            denoise=generation.denoise_settings(mark_pins_from_step=0, commit_entropy=COMMIT_ENTROPY),
+            denoise=generation.denoise_settings(mark_pins_from_step=0, settle_entropy=SETTLE_ENTROPY),
             longest_canvas=canvas_length,
             # With 1, 2 and 7 tokens and 8 of the suffix each, 64 positions: a product for 65 takes as long as for 96.
             longest_candidate=min(22, canvas_length - suffix_head),
@@ -106,7 +106,7 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
         )
     return InfillSettings(
         limits=PromptLimits(prefix_tokens=3072, suffix_tokens=768, quantum_tokens=256, snippet_tokens=768),
-        denoise=_of_a_fill(generation.denoise_settings(mark_pins_from_step=1, commit_entropy=COMMIT_ENTROPY)),
+        denoise=_of_a_fill(generation.denoise_settings(mark_pins_from_step=1, settle_entropy=SETTLE_ENTROPY)),
         latency_ms=300.0,
         longest_canvas=canvas_length,
         longest_candidate=canvas_length - suffix_head,

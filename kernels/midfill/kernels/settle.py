@@ -29,7 +29,7 @@ class Rules(NamedTuple):
     stability_threshold: int
     confidence_threshold: float
     """Nats: a stable canvas is done once the mean entropy of its hole is below this."""
-    commit_entropy: float = 0.0
+    settle_entropy: float = 0.0
     """Nats: it is as well once each entropy of its hole is below this; 0 for never."""
 
 
@@ -92,7 +92,7 @@ def settle_reference(
     same = (best == canvases.best).all(dim=-1) & (step > 0)
     stable = torch.where(same, canvases.stable + 1, 0)
     is_sure = entropies.sum(dim=-1) / hole.sum(dim=-1).clamp(min=1) < rules.confidence_threshold
-    is_sure |= entropies.amax(dim=-1) < rules.commit_entropy
+    is_sure |= entropies.amax(dim=-1) < rules.settle_entropy
     done = (stable >= rules.stability_threshold) & is_sure
     noisy = torch.where(hole, torch.where(accepted, drawn, noise), pins)
     frozen = canvases.done
@@ -167,7 +167,7 @@ def _settle_kernel(
     entropy_bound,
     stability_threshold,
     confidence_threshold,
-    commit_entropy,
+    settle_entropy,
     size,
     vocab,
     STREAM: tl.constexpr,
@@ -198,7 +198,7 @@ def _settle_kernel(
     is_same = (tl.sum(differs.to(tl.int32), 0) == 0) & (step > 0)
     stable = tl.where(is_same, tl.load(stable_ptr + row) + 1, 0)
     mean = tl.sum(entropies, 0) / tl.maximum(tl.sum(hole.to(tl.int32), 0), 1).to(tl.float32)
-    is_sure = (mean < confidence_threshold) | (tl.max(entropies, 0) < commit_entropy)
+    is_sure = (mean < confidence_threshold) | (tl.max(entropies, 0) < settle_entropy)
     tl.store(best_ptr + at, best, mask=inside)
     tl.store(entropies_ptr + at, entropies, mask=inside)
     tl.store(stable_ptr + row, stable)

@@ -17,7 +17,7 @@ FIRST = ("beam=none", "num_lengths=18", "num_finalists=3", "longest_candidate=24
 """Settings of the canvas before there was anything beside it."""
 UNCHECKED = ("syntax_penalty=0", "repeat_penalty=0")
 """The causal mode chooses alone."""
-PLAIN = ("denoise.commit_entropy=0", *UNCHECKED)
+PLAIN = ("denoise.settle_entropy=0", *UNCHECKED)
 """Without what came later."""
 ANYWHERE = Asked(scope="any")
 
@@ -29,7 +29,7 @@ VARIANTS = {
     "pins-late": Variant(
         "pins are marked from the second step on", (*FIRST, *PLAIN, "denoise.mark_pins_from_step=1"), ANYWHERE
     ),
-    "early-commit": Variant("rows that are sure stop denoising", (*FIRST, *UNCHECKED), ANYWHERE),
+    "settle-early": Variant("rows that are sure stop denoising", (*FIRST, *UNCHECKED), ANYWHERE),
     "beam": Variant("fewer lengths, drafted in one step, and a beam search beside them", UNCHECKED, ANYWHERE),
     "scope": Variant("and fills end with their scope", UNCHECKED),
     "syntax": Variant("and errors of syntax count", ("repeat_penalty=0",)),
