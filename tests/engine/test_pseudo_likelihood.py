@@ -9,9 +9,12 @@ from tests.engine.small_model import small_model
 from tests.engine.test_candidates import SETTINGS, TOKENIZER, VOCABULARY
 from tests.engine.test_infill import SETTINGS as FILLING
 
+from midfill.engine.candidates import Vocabulary
+from midfill.engine.config import FULL, SLIDING
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.infill import Found, Infiller
+from midfill.engine.kernel_passes import KernelPasses
 from midfill.engine.kv import KVSlot
 from midfill.engine.loading import open_infiller
 from midfill.engine.passes import denoise
@@ -75,6 +78,21 @@ def test_many_fills_are_judged_as_each_alone():
         assert [*alone.fill, *alone.head] == pytest.approx([*one.fill, *one.head], abs=1e-4)
         assert (len(one.fill), len(one.head)) == (len(one.tokens), SETTINGS.scored_suffix)
     assert slot.tokens == before
+
+
+@pytest.mark.gpu
+def test_on_kernels_fills_are_judged_as_by_the_definition():
+    """With a suffix to the end of the canvas: kernels see all of that, and padding too."""
+    plain, fast = (small_model(8192, head_dim=16, kinds=(SLIDING, FULL), window=5).to("cuda") for _ in range(2))
+    fast.kernels = KernelPasses(fast)
+    fills = [list(range(400 + first, 408 + first)) for first in (0, 20)]
+    vocabulary = Vocabulary(TOKENIZER, plain)
+    found, wanted = (
+        judged(each, slot_of(each, [300, 301, 302]), fills, SUFFIX[:8], vocabulary, SETTINGS) for each in (fast, plain)
+    )
+    for one, other in zip(found, wanted, strict=True):
+        assert one.tokens == other.tokens
+        assert [*one.fill, *one.head] == pytest.approx([*other.fill, *other.head], abs=1e-3)
 
 
 def test_a_fill_of_more_than_a_canvas_is_judged_whole():

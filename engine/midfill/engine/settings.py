@@ -51,7 +51,11 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     scored_suffix: int
     """Suffix tokens whose probability counts in a candidate's score."""
     judge: Literal["causal", "canvas"] = "causal"
-    """The mode that chooses between fills; `canvas` is for checkpoints whose causal mode is not to be trusted."""
+    """The mode that chooses between fills of a canvas, those held to JSON apart.
+
+    `canvas` is for checkpoints whose causal mode is not to be trusted. Of 100 held-out gaps the embedded model finds 18
+    with its causal mode as the judge and 14 with its canvas mode, in 1.6 times the time; 11 and 10 without the beam.
+    """
     latency_ms: float | None = None
     """Milliseconds that denoising to the end may take in fast mode, by what a step took when the model was loaded."""
     beam: BeamSettings | None = None
