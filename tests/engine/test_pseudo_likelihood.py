@@ -19,7 +19,7 @@ from midfill.engine.kv import KVSlot
 from midfill.engine.loading import open_infiller
 from midfill.engine.passes import denoise
 from midfill.engine.prefix_cache import PrefixCache
-from midfill.engine.pseudo_likelihood import STRIPES, judged, stripes
+from midfill.engine.pseudo_likelihood import STRIPES, scored_by_canvas, stripes
 from midfill.engine.wire import InfillRequest, Mode
 
 MODEL = small_model(vocab_size=8192, canvas_length=32)
@@ -56,7 +56,7 @@ def test_a_token_is_asked_for_where_noise_stands_and_the_others_are_told(first_m
     settings = msgspec.structs.replace(SETTINGS, denoise=denoising)
     slot, fill = slot_of(MODEL, [300, 301, 302]), FILLS[2]
     layout = stripes([fill], SUFFIX, VOCABULARY, settings)
-    [candidate] = judged(MODEL, slot, [fill], SUFFIX, VOCABULARY, settings)
+    [candidate] = scored_by_canvas(MODEL, slot, [fill], SUFFIX, VOCABULARY, settings)
     marks = None if first_marked else MODEL.embed(layout.tokens) * ~layout.hole[..., None]
     noise = torch.randint(0, 8192, layout.tokens.shape[-1:], generator=torch.Generator().manual_seed(0))
     hidden = denoise(MODEL, slot, torch.where(layout.hole, noise, layout.tokens), marks, layout.needed)
@@ -70,10 +70,10 @@ def test_a_token_is_asked_for_where_noise_stands_and_the_others_are_told(first_m
 def test_many_fills_are_judged_as_each_alone():
     slot = slot_of(MODEL, [300, 301, 302])
     before = list(slot.tokens)
-    together = judged(MODEL, slot, FILLS, SUFFIX, VOCABULARY, SETTINGS)
+    together = scored_by_canvas(MODEL, slot, FILLS, SUFFIX, VOCABULARY, SETTINGS)
     assert [one.score for one in together] == sorted((one.score for one in together), reverse=True)
     for one in together:
-        [alone] = judged(MODEL, slot, [one.tokens], SUFFIX, VOCABULARY, SETTINGS)
+        [alone] = scored_by_canvas(MODEL, slot, [one.tokens], SUFFIX, VOCABULARY, SETTINGS)
         assert alone.tokens == one.tokens
         assert [*alone.fill, *alone.head] == pytest.approx([*one.fill, *one.head], abs=1e-4)
         assert (len(one.fill), len(one.head)) == (len(one.tokens), SETTINGS.scored_suffix)
@@ -88,7 +88,8 @@ def test_on_kernels_fills_are_judged_as_by_the_definition():
     fills = [list(range(400 + first, 408 + first)) for first in (0, 20)]
     vocabulary = Vocabulary(TOKENIZER, plain)
     found, wanted = (
-        judged(each, slot_of(each, [300, 301, 302]), fills, SUFFIX[:8], vocabulary, SETTINGS) for each in (fast, plain)
+        scored_by_canvas(each, slot_of(each, [300, 301, 302]), fills, SUFFIX[:8], vocabulary, SETTINGS)
+        for each in (fast, plain)
     )
     for one, other in zip(found, wanted, strict=True):
         assert one.tokens == other.tokens
@@ -97,7 +98,7 @@ def test_on_kernels_fills_are_judged_as_by_the_definition():
 
 def test_a_fill_of_more_than_a_canvas_is_judged_whole():
     long = [400 + index for index in range(SETTINGS.longest_canvas + 5)]
-    [candidate] = judged(MODEL, slot_of(MODEL, [300]), [long], SUFFIX, VOCABULARY, SETTINGS)
+    [candidate] = scored_by_canvas(MODEL, slot_of(MODEL, [300]), [long], SUFFIX, VOCABULARY, SETTINGS)
     assert len(candidate.fill) == len(long)
     assert len(candidate.head) == SETTINGS.scored_suffix
 
@@ -125,19 +126,19 @@ def test_a_token_replaced_by_any_makes_a_fill_less_likely(embedded: Infiller, pr
     wrong = [list(right) for _ in right]
     for place, fill in enumerate(wrong):
         fill[place] = int(torch.randint(300, 8000, (1,), generator=random))
-    found = judged(model, slot, [right, *wrong], prompt.suffix, vocabulary, embedded.settings)
+    found = scored_by_canvas(model, slot, [right, *wrong], prompt.suffix, vocabulary, embedded.settings)
     assert found[0].tokens == right
 
 
 @pytest.mark.parametrize("mode", ["fast", "best"])
 def test_all_fills_that_are_compared_are_judged_by_the_mode_that_judges(mode: Mode):
-    settings = msgspec.structs.replace(FILLING, judge="canvas")
+    settings = msgspec.structs.replace(FILLING, scored_by="canvas")
     filling = Infiller(MODEL, TOKENIZER, settings)
     asked = InfillRequest(document="a", prefix="a = ", suffix="\nb", language="python", max_tokens=16, mode=mode)
     prompt = filling.prompts.build(asked.prefix, asked.suffix, asked.language)
     slot = slot_of(MODEL, prompt.tokens)
     fills = ended(filling.search(slot, prompt, asked, Draws(0, slot.device))).fills
-    wanted = judged(MODEL, slot, [one.tokens for one in fills], prompt.suffix, filling.vocabulary, settings)
+    wanted = scored_by_canvas(MODEL, slot, [one.tokens for one in fills], prompt.suffix, filling.vocabulary, settings)
     assert [one.score for one in fills] == pytest.approx([one.score for one in wanted], abs=1e-3)
 
 

@@ -19,7 +19,7 @@ from midfill.engine.kv import KVSlot
 from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt
-from midfill.engine.pseudo_likelihood import judged
+from midfill.engine.pseudo_likelihood import scored_by_canvas
 from midfill.engine.settings import InfillSettings
 from midfill.engine.steps import budgeted
 
@@ -52,12 +52,12 @@ class CanvasSearch(NamedTuple):
         else:
             written, passes = yield from self._write(settings.beam, max_tokens)
             fills = [*drafts, *written]
-        return self._score([[], *fills]), 1 + passes
+        return self._ended([[], *fills]), 1 + passes
 
     def _finish(self, drafts: Sequence[list[int]]) -> Generator[str, None, tuple[list[list[int]], int]]:
         """The best drafts, and what they are when they are denoised to the end; the steps taken."""
         settings = self.settings
-        finalists = [one.tokens for one in self._useful(self._score(drafts))[: settings.num_finalists]]
+        finalists = [one.tokens for one in self._useful(self._ended(drafts))[: settings.num_finalists]]
         yield self._text(finalists[0])
         lengths = [max(1, len(tokens)) for tokens in finalists for _ in range(settings.num_draws)]
         positions = len(lengths) * settings.canvas_size(max(lengths))
@@ -99,17 +99,17 @@ class CanvasSearch(NamedTuple):
         self.slot.trim(len(self.prompt.tokens) - 1)
         self.cache.encode(self.slot, self.prompt.tokens[-1:])
         yield self._text(tokens)
-        return self._score([[], tokens]), steps
+        return self._ended([[], tokens]), steps
 
-    def _score(self, fills: Sequence[list[int]]) -> list[Candidate]:
+    def _ended(self, fills: Sequence[list[int]]) -> list[Candidate]:
         """The fills, cut where they end, as candidates, best first; of several that are alike one."""
-        return self.judge(list(map(list, dict.fromkeys(tuple(self.end.cut(fill)) for fill in fills))))
+        return self.score(list(map(list, dict.fromkeys(tuple(self.end.cut(fill)) for fill in fills))))
 
-    def judge(self, fills: Sequence[list[int]]) -> list[Candidate]:
+    def score(self, fills: Sequence[list[int]]) -> list[Candidate]:
         """The fills as candidates, best first, by the mode that judges; one pass."""
         model, slot, suffix = self.cache.model, self.slot, self.prompt.suffix
-        if self.settings.judge == "canvas":
-            return judged(model, slot, fills, suffix, self.vocabulary, self.settings)
+        if self.settings.scored_by == "canvas":
+            return scored_by_canvas(model, slot, fills, suffix, self.vocabulary, self.settings)
         return scored(model, slot, fills, suffix[: self.settings.scored_suffix])
 
     def _useful(self, candidates: list[Candidate]) -> list[Candidate]:

@@ -218,9 +218,9 @@ class Infiller:
         )
         num_samples = self.settings.write.num_samples if request.mode == "best" else 0
         written, passes = yield from writing.run(request.max_tokens, num_samples, so_far)
-        if on_canvas is not None and self.settings.judge == "canvas":
+        if on_canvas is not None and self.settings.scored_by == "canvas":
             yield so_far or ""
-            written = on_canvas.judge([one.tokens for one in written])
+            written = on_canvas.score([one.tokens for one in written])
         both = sorted([*found, *written], key=lambda one: one.score, reverse=True)
         return Found(both, steps + passes, steps or passes)
 

@@ -26,7 +26,7 @@ SEED = 0
 
 
 @torch.inference_mode()
-def judged(
+def scored_by_canvas(
     model: DiffusionGemma,
     slot: KVSlot,
     fills: Sequence[list[int]],

@@ -50,7 +50,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Suffix tokens pinned behind the longest hole."""
     scored_suffix: int
     """Suffix tokens whose probability counts in a candidate's score."""
-    judge: Literal["causal", "canvas"] = "causal"
+    scored_by: Literal["causal", "canvas"] = "causal"
     """The mode that chooses between fills of a canvas, those held to JSON apart.
 
     `canvas` is for checkpoints whose causal mode is not to be trusted. Of 100 held-out gaps the embedded model finds 18
