@@ -9,7 +9,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 NANO := engine/nano
-DEMO := fixtures/documents/median.py --at 3:21
+DEMO := fixtures/documents/median.py --at 4:17
 NANO_WORKERS ?= $(shell nproc)
 # Node trusts the certificates that it brings; those of the machine too, where a proxy of its own stands before a registry.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
