@@ -49,7 +49,10 @@ The edges cut brackets and strings in two; such errors are there with every fill
 """
 
 LONGEST_S = 0.03
-"""Of processor time. Some broken text takes a parser seconds: it looks for the best of many ways to mend it."""
+"""Of processor time. Some broken text takes a parser seconds: it looks for the best of many ways to mend it.
+
+Where a slow machine gives up, a seed may choose another fill than on a fast one.
+"""
 
 
 class SyntaxCheck:
