@@ -60,12 +60,19 @@ def test_nothing_is_written_while_an_event_is_recorded(path: Path) -> None:
 
 
 def test_events_are_written_soon_without_being_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append, written = statistics._append, threading.Event()
+
+    def append_and_tell(path: Path, lines: bytes) -> None:
+        append(path, lines)
+        written.set()
+
     monkeypatch.setattr(statistics, "WRITE_AFTER_S", 0.01)
+    monkeypatch.setattr(statistics, "_append", append_and_tell)
     kept = Statistics(path)
     for language in ("python", "lua"):  # after one write, the next event starts another
         kept.record("shown", language)
-        (writer,) = (thread for thread in threading.enumerate() if isinstance(thread, threading.Timer))
-        writer.join(timeout=30)
+        assert written.wait(timeout=30)
+        written.clear()
     assert languages(path) == ["python", "lua"]
 
 
