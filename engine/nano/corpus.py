@@ -1,8 +1,8 @@
-"""Builds the corpus of the nano model: `python engine/nano/corpus.py` writes .nano/{train,functions,val}.jsonl.gz.
+"""Builds the corpus of the nano model: `python engine/nano/corpus.py`.
 
-Fetches what `corpus.toml` lists, keeps the files worth training on, drops copies and near copies and what
-shares code with a benchmark, and writes `NOTICE.md` with every source's licence. The same inputs give the
-same corpus. Skips all of it when the files are there.
+Writes .nano/{train,functions,exercises,val}.jsonl.gz. Fetches what `corpus.toml` lists, keeps the files worth training
+on, drops copies and near copies and what shares code with a benchmark, and writes `NOTICE.md` with every source's
+licence. The same inputs give the same corpus. Skips all of it when the files are there.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from contamination import WORK, Report, check
 from documents import SUFFIXES, Document, Rejected, draw, read_documents
 from functions import standalone
 from near_duplicates import DuplicateFilter
-from sources import Source, fetch, read_members, read_sources
+from sources import SPLITS, Source, fetch, read_members, read_sources
 
 HERE = Path(__file__).resolve().parent
 SOURCE_HEADER = ("package", "version", "registry", "licence", "split", "documents", "bytes")
@@ -37,7 +37,7 @@ class Corpus:
 
     kept: list[tuple[Source, Document]] = field(default_factory=list)
     functions: list[tuple[Source, Document]] = field(default_factory=list)
-    """Those that stand alone, of training documents: of those over a cap too."""
+    """Those that stand alone, of training documents, of those over a cap too; and of exercises."""
     rejected: Counter[str] = field(default_factory=Counter)
 
 
@@ -53,16 +53,19 @@ def read_source(source: Source, archive: Path, corpus: Corpus) -> list[Document]
 
 
 def collect(sources: list[Source], cache: Path) -> Corpus:
-    """The distinct documents of `sources`, each up to its cap; of two copies the held-out package's stays."""
+    """The distinct documents of `sources`, each up to its cap; of copies the one of the first split stays."""
     corpus, seen, seen_functions = Corpus(), DuplicateFilter(), DuplicateFilter()
-    ordered = sorted(sources, key=lambda source: source.split != "val")
+    ordered = sorted(sources, key=lambda source: SPLITS.index(source.split))
     with ThreadPoolExecutor(4) as downloads:
         archives = downloads.map(partial(fetch, cache=cache), ordered)
         for source, archive in zip(ordered, archives, strict=True):
             num_bytes = Counter[str]()
             for document in read_source(source, archive, corpus):
                 functions = [each for each in standalone(document) if not seen_functions.duplicate_kind(each.text)]
-                corpus.functions += [(source, each) for each in functions if source.split == "train"]
+                if source.split != "val":
+                    corpus.functions += [(source, each) for each in functions]
+                if source.split == "exercises":
+                    continue
                 size = len(document.text.encode())
                 if num_bytes[document.language] + size > source.cap_bytes:
                     corpus.rejected["over the source's cap"] += 1
@@ -100,6 +103,11 @@ def drop_contaminated(corpus: Corpus, bench: Path) -> Report:
     return report
 
 
+def exercises(corpus: Corpus) -> list[tuple[Source, Document]]:
+    """The definitions of packages that teach algorithms."""
+    return [(source, document) for source, document in corpus.functions if source.split == "exercises"]
+
+
 def write_jsonl(path: Path, documents: Iterable[Document]) -> None:
     """Write one {path, language, text} a line; the same documents give the same bytes."""
     with path.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=3, mtime=0) as packed:
@@ -116,9 +124,9 @@ def table(rows: Iterable[tuple[object, ...]], header: tuple[str, ...]) -> Iterat
 
 
 def language_rows(corpus: Corpus) -> list[tuple[object, ...]]:
-    """(split, language, documents, megabytes) of the kept documents, the largest first."""
+    """(split, language, documents, megabytes) of what is kept, the largest first."""
     count, num_bytes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for source, document in corpus.kept:
+    for source, document in [*corpus.kept, *exercises(corpus)]:
         count[source.split, document.language] += 1
         num_bytes[source.split, document.language] += len(document.text.encode())
     return [(*key, count[key], f"{size / 1e6:.2f}") for key, size in num_bytes.most_common()]
@@ -127,7 +135,7 @@ def language_rows(corpus: Corpus) -> list[tuple[object, ...]]:
 def source_rows(corpus: Corpus) -> list[tuple[object, ...]]:
     """One row of SOURCE_HEADER for each source that gave documents, by name."""
     count, num_bytes = Counter[Source](), Counter[Source]()
-    for source, document in corpus.kept:
+    for source, document in [*corpus.kept, *exercises(corpus)]:
         count[source] += 1
         num_bytes[source] += len(document.text.encode())
     ordered = sorted(num_bytes, key=lambda source: (source.registry, source.name.lower()))
@@ -149,7 +157,8 @@ def notice(corpus: Corpus, report: Report) -> str:
             "",
             "Written by `corpus.py`. The weights were trained on files of these packages, under the licences",
             "that the packages name. Their copyright holders keep their rights; no file of them is in this",
-            "repository. Packages of the split `val` are held out of training whole.",
+            "repository. Packages of the split `val` are held out of training whole; of those of the split",
+            "`exercises` only functions and classes were used that stand alone.",
             "",
             verdict,
             "",
@@ -167,7 +176,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
-    files = {split: options.work / f"{split}.jsonl.gz" for split in ("train", "functions", "val")}
+    files = {split: options.work / f"{split}.jsonl.gz" for split in ("functions", *SPLITS)}
     if all(file.exists() for file in files.values()):
         log.info("the corpus is already in %s", options.work)
         return
@@ -177,7 +186,8 @@ def main() -> None:
     trim_languages(corpus, tomllib.loads(listing.read_text(encoding="utf-8"))["language_cap_bytes"])
     for split in ("train", "val"):
         write_jsonl(files[split], (document for source, document in corpus.kept if source.split == split))
-    write_jsonl(files["functions"], (document for _, document in corpus.functions))
+    write_jsonl(files["functions"], (each for source, each in corpus.functions if source.split == "train"))
+    write_jsonl(files["exercises"], (each for _, each in exercises(corpus)))
     (HERE / "NOTICE.md").write_text(notice(corpus, report), encoding="utf-8")
     summary = json.dumps({**report.summary(), "rejected": dict(corpus.rejected.most_common())}, indent=2)
     (options.work / "contamination.json").write_text(summary + "\n", encoding="utf-8")

@@ -82,7 +82,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     tokenizer = Tokenizer.from_file(str(options.tokenizer))
-    for split in ("val", "functions", "train"):
+    for split in ("val", "exercises", "functions", "train"):
         if (options.work / f"{split}_lang.npy").exists():
             log.info("%s is already packed", split)
             continue

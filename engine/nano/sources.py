@@ -21,6 +21,8 @@ LICENCES = frozenset(
         "MIT AND PSF-2.0", "MIT AND BSD-3-Clause", "BSD-3-Clause AND Apache-2.0", "Apache-2.0 AND MIT",
     }
 )  # fmt: skip
+SPLITS = ("val", "exercises", "train")
+"""Packages held out whole; those that teach algorithms, whose definitions that stand alone are used; and all others."""
 DEFAULT_CAP_BYTES = 3_000_000
 MAX_MEMBER_BYTES = 3_000_000
 
@@ -31,7 +33,7 @@ class UnsafeArchive(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """One package of `corpus.toml`: `registry` is pypi, npm or stdlib; `split` is train or val.
+    """One package of `corpus.toml`: `registry` is pypi, npm or stdlib; `split` is one of `SPLITS`.
 
     `cap_bytes` bounds each language of the source by itself.
     """
@@ -55,7 +57,7 @@ def read_sources(path: Path) -> list[Source]:
     for source in sources:
         if source.licence not in LICENCES:
             raise ValueError(f"{source.name}: licence {source.licence!r} is not one of {sorted(LICENCES)}")
-        if source.registry not in ("pypi", "npm", "stdlib") or source.split not in ("train", "val"):
+        if source.registry not in ("pypi", "npm", "stdlib") or source.split not in SPLITS:
             raise ValueError(f"{source.name}: unknown registry {source.registry!r} or split {source.split!r}")
     return sources
 

@@ -34,8 +34,8 @@ from midfill.engine.gemma4 import DecoderLayer
 log = logging.getLogger("nano")
 LONG_FROM = 0.75
 """Share of the run after which streams are twice as long."""
-FUNCTIONS_SHARE = 0.4
-"""Share of the batches that are of functions which stand alone, one a stream."""
+SHORT_SHARES = {"functions": 0.2, "exercises": 0.3}
+"""Shares of the batches that are of definitions which stand alone, one a stream, by split; the rest is of documents."""
 
 
 def new_model(shape: str, vocab_size: int) -> DiffusionGemma:
@@ -135,17 +135,21 @@ class Lessons(NamedTuple):
     """Where the batches come from."""
 
     documents: Examples
-    functions: Examples
+    short: dict[str, Examples]
 
     @classmethod
     def of(cls, work: Path, newline: int, rng: np.random.Generator) -> Self:
         """The training splits in `work`."""
-        return cls(*(Examples(Corpus(work, split, newline), rng) for split in ("train", "functions")))
+        documents, *short = (Examples(Corpus(work, split, newline), rng) for split in ("train", *SHORT_SHARES))
+        return cls(documents, dict(zip(SHORT_SHARES, short, strict=True)))
 
     def batch(self, streams: int, share: float) -> Batch:
-        """The next batch, after `share` of the run: longer streams late in it, but for functions, which are short."""
-        if self.documents.rng.random() < FUNCTIONS_SHARE:
-            return batches(self.functions, streams, 256)
+        """The next batch, after `share` of the run: longer streams late in it, but of definitions, which are short."""
+        drawn = self.documents.rng.random()
+        for split, examples in self.short.items():
+            drawn -= SHORT_SHARES[split]
+            if drawn < 0:
+                return batches(examples, streams, 256)
         return batches(self.documents, streams, 512 if share > LONG_FROM else 256)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from contamination import MAX_COMMON_DOCUMENTS, check
-from corpus import collect, notice, source_rows, trim_languages
+from corpus import collect, exercises, notice, source_rows, trim_languages
 from documents import MAX_JSON_CHARS, SUFFIXES, Rejected, draw, json_parts, read_documents
 from near_duplicates import DuplicateFilter
 from sources import Source, UnsafeArchive, read_members, read_sources
@@ -209,6 +209,20 @@ def test_held_out_package_keeps_the_copy_and_training_loses_it(tmp_path: Path) -
     assert [document.path for _, document in corpus.kept] == ["second/second/a.py", "first/first/b.py"]
     assert corpus.rejected["copy"] == 1
     assert source_rows(corpus)[0] == ("first", "1.0", "pypi", "MIT", "train", 1, len(other))
+
+
+def test_of_exercises_only_what_stands_alone_is_used_and_training_loses_its_copies(tmp_path: Path) -> None:
+    body = "".join(f"    total += values[{number}] * {number}\n" for number in range(5))
+    alone = f"def weighted(values):\n    total = 0\n{body}    return total\n"
+    needy = f"def scaled(values):\n    total = SCALE\n{body}    return total\n"
+    module = f"SCALE = 3\n\n\n{alone}\n\n{needy}"
+    train = cached_source(tmp_path, "first", {"first/a.py": module + CODE})
+    taught = cached_source(tmp_path, "second", {"second/a.py": module}, split="exercises")
+    corpus = collect([train, taught], tmp_path)
+    assert exercises(corpus) == corpus.functions
+    assert [document.text for _, document in exercises(corpus)] == [alone]
+    assert [source.name for source, _ in corpus.kept] == ["first"]
+    assert source_rows(corpus)[1] == ("second", "1.0", "pypi", "MIT", "exercises", 1, len(alone))
 
 
 def test_notice_names_every_source_and_its_licence(tmp_path: Path) -> None:
