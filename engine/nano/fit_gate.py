@@ -26,6 +26,7 @@ from midfill.engine.gate import GATE, MOST_DEVIATIONS, Features, Gate, Term, Thr
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.loading import open_infiller
+from midfill.engine.reliability import calibration_error, reliability
 from midfill.engine.wire import InfillRequest
 
 log = logging.getLogger("nano.gate")
@@ -34,7 +35,6 @@ FIXTURE = Path(__file__).parents[2] / "fixtures" / "gate.jsonl"
 PENALTY = 1.0
 """Of a weight's square, in nats: with some hundred exact fills it draws each a little towards 0."""
 ROUNDS = 50
-BINS = 10
 LOW_PRECISION, BALANCED_BETA, HIGH_RECALL = 0.6, 2.0, 0.95
 
 
@@ -109,26 +109,6 @@ def thresholds(confidence: np.ndarray) -> Thresholds:
     return Thresholds(*(round(float(ordered[place]), 4) for place in (low, balanced, high)))
 
 
-class Bin(msgspec.Struct, frozen=True):
-    """Fills of like confidence."""
-
-    count: int
-    confidence: float
-    exact: float
-    """Share."""
-
-
-def reliability(confidence: np.ndarray, is_exact: np.ndarray) -> list[Bin]:
-    """Confidences and outcomes [N] in `BINS` parts of like size, the least sure first. Pure."""
-    parts = np.array_split(np.argsort(confidence, kind="stable"), BINS)
-    return [Bin(len(part), float(confidence[part].mean()), float(is_exact[part].mean())) for part in parts]
-
-
-def calibration_error(bins: Sequence[Bin]) -> float:
-    """The expected one: how far confidence and share are apart, on average over the fills."""
-    return sum(each.count * abs(each.confidence - each.exact) for each in bins) / sum(each.count for each in bins)
-
-
 def halves(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """Those to fit on and those to examine: every other package's."""
     learned = set(sorted({row.package for row in rows})[::2])
@@ -144,9 +124,9 @@ def report(gate: Gate, rows: Sequence[Row]) -> list[str]:
     """Lines on how the gate does on `rows`."""
     features, is_exact = columns(rows)
     confidence = confidences(gate, features)
-    bins = reliability(confidence, is_exact)
+    bins = reliability(confidence.tolist(), is_exact.tolist())
     lines = [f"{len(rows)} fills, {is_exact.mean():.1%} exact; calibration error {calibration_error(bins):.3f}"]
-    lines += [f"  {each.count} at {each.confidence:.3f}: {each.exact:.3f} exact" for each in bins]
+    lines += [f"  {each.records} at {each.confidence:.3f}: {each.exact:.3f} exact" for each in bins]
     for name, threshold in msgspec.structs.asdict(gate.thresholds).items():
         shown = confidence >= threshold
         lines.append(
@@ -172,14 +152,14 @@ def read_rows(path: Path) -> list[Row]:
 def notes(gate: Gate, model: Path, learned: Sequence[Row], examined: Sequence[Row]) -> dict[str, object]:
     """What a reader of the file should know; the engine does not look at it."""
     features, is_exact = columns(examined)
-    bins = reliability(confidences(gate, features), is_exact)
+    bins = reliability(confidences(gate, features).tolist(), is_exact.tolist())
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(model.glob("model*.safetensors"))))
     return {
         "weights_sha256": digest.hexdigest(),
         "fitted_on": len(learned),
         "examined_on": len(examined),
         "calibration_error": round(calibration_error(bins), 4),
-        "reliability": [[each.count, round(each.confidence, 4), round(each.exact, 4)] for each in bins],
+        "reliability": [[each.records, round(each.confidence, 4), round(each.exact, 4)] for each in bins],
     }
 
 

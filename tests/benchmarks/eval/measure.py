@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import msgspec
 from tests.benchmarks.eval.identity import files_hash, machine, model_hash, sources
 from tests.benchmarks.eval.predictions import key, predictions
-from tests.benchmarks.eval.reliability import calibration_error, reliability
 from tests.benchmarks.eval.report import write_report
 from tests.benchmarks.eval.scorer import Score, scores
 from tests.benchmarks.eval.sets import SETS, files, records
@@ -31,6 +30,7 @@ from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.loading import open_infiller
 from midfill.engine.quality import Outcome, estimate, quality
+from midfill.engine.reliability import calibration_error, reliability
 from midfill.engine.syntax import GRAMMARS, SyntaxCheck
 
 BENCH = ROOT.parent / "shared" / "bench" / "dev"

@@ -1,4 +1,4 @@
-"""Whether confidences mean what they say."""
+"""Whether confidences mean what they say: bins of fills, and the calibration error."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Bins of equal counts, and the error that they show."""
 
-from tests.benchmarks.eval.reliability import Bin, calibration_error, reliability
+from midfill.engine.reliability import Bin, calibration_error, reliability
 
 
 def test_each_bin_has_as_many_fills_from_the_least_sure_up() -> None:
