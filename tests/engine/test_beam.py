@@ -41,8 +41,9 @@ def search(
     banned_first: Tensor | None = None,
     slot: KVSlot | None = None,
     margin: float = float("inf"),
+    enough: int | None = None,
 ) -> Generator[list[list[int]], None, None]:
-    settings = BeamSettings(width, longest, kept, margin)
+    settings = BeamSettings(width, longest, kept, margin, enough)
     return beam_search(MODEL, slot or encoded(), SUFFIX_START, all_but(writable), banned_first, settings)
 
 
@@ -75,6 +76,14 @@ def test_it_stops_when_nothing_longer_can_be_better():
     searched = list(search(2, 24, 2, everything))
     assert len(searched) < 24
     assert searched[-1] == list(search(2, 24, 24, everything))[-1][:2]
+
+
+def test_what_ends_by_the_way_is_given_too_and_takes_no_pass_more():
+    everything = list(range(64))
+    few, more = (list(search(4, 24, kept, everything, enough=2)) for kept in (2, 6))
+    assert len(more) == len(few)
+    assert more[-1][:2] == few[-1]
+    assert len(more[-1]) == 6
 
 
 @pytest.mark.parametrize("margin", [0.0, 1.0, 3.0])

@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 from midfill.engine.beam import BeamSettings, beam_search
 from midfill.engine.branches import Branches
+from midfill.engine.causal_gemma import soft_capped
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.scoring import continuation_log_probabilities
 
@@ -103,3 +104,8 @@ def test_scores_branches_and_beams_see_what_whole_sequences_show(gemma4: Gemma4P
     banned = torch.zeros(gemma4.loaded.config.vocab_size, dtype=torch.bool)
     *_, fills = beam_search(gemma4.loaded.model, slot, 5, banned, None, BeamSettings(width=3, longest=4, kept=2))
     assert fills
+
+
+def test_logits_are_capped_as_tanh_does_it() -> None:
+    logits = torch.linspace(-300, 300, 6001)
+    torch.testing.assert_close(soft_capped(logits, 30.0), torch.tanh(logits / 30) * 30, atol=1e-5, rtol=0)

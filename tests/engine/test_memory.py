@@ -1,4 +1,6 @@
 import os
+import platform
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +62,28 @@ def test_free_memory_of_a_card_is_the_cards() -> None:
 def test_without_a_card_no_torch_is_imported() -> None:
     script = "import sys; from midfill.engine.memory import find_place; find_place(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], env={**os.environ, "PATH": ""}, check=True)
+
+
+FAULTS = """
+import resource, sys, torch
+from midfill.engine.memory import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    pieces = [torch.ones(1 << 18) for _ in range(32)]  # 32 MB
+    del pieces
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+def test_freed_memory_is_used_again_without_asking_the_system() -> None:
+    pages = (32 << 20) // resource.getpagesize()
+
+    def faults(way: str) -> int:
+        return int(subprocess.run([sys.executable, "-c", FAULTS, way], check=True, capture_output=True).stdout)
+
+    assert faults("kept") < pages / 20
+    assert faults("as it is") > pages / 2

@@ -35,6 +35,11 @@ class BeamSettings(msgspec.Struct, frozen=True):
     """Fills that it gives."""
     margin: float = float("inf")
     """Nats by which the start of a fill may be less likely than the best fill that has ended, to be gone on with."""
+    enough: int | None = None
+    """The start of a fill has to be likelier than the best so many that have ended, to be gone on with; or than `kept`.
+
+    What has ended by the way costs little to compare, each token more a pass.
+    """
 
 
 @torch.inference_mode()
@@ -71,8 +76,9 @@ def beam_search(
 def _floor(kept: Sequence[Hypothesis], settings: BeamSettings) -> float:
     """What a start has to be likelier than, given the fills kept so far, best first."""
     floor = kept[0].log_probability - settings.margin
-    # A log-probability only falls: what is not above the worst fill kept now will not be.
-    return max(floor, kept[-1].log_probability) if len(kept) == settings.kept else floor
+    enough = settings.enough or settings.kept
+    # A log-probability only falls: what is not above a fill now will not be.
+    return max(floor, kept[enough - 1].log_probability) if len(kept) >= enough else floor
 
 
 def log_probabilities(model: CausalGemma, hidden: Tensor) -> Tensor:

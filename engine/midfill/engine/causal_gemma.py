@@ -100,13 +100,21 @@ class CausalGemma(nn.Module):
         """Hidden states [..., hidden] -> logits [..., V] float32, soft-capped."""
         logits = self._raw_logits(hidden).float()
         cap = self.config.final_logit_softcapping
-        return logits if cap is None else torch.tanh(logits / cap) * cap
+        return logits if cap is None else soft_capped(logits, cap)
 
     def _raw_logits(self, hidden: Tensor) -> Tensor:
         if self.cpu_head is None:
             return hidden @ self.embed_tokens.weight.T
         rows = hidden.reshape(-1, hidden.shape[-1])
         return self.cpu_head(pad_rows(rows))[: len(rows)].view(*hidden.shape[:-1], -1)
+
+
+def soft_capped(logits: Tensor, cap: float) -> Tensor:
+    """cap tanh(logits / cap)."""
+    if logits.device.type != "cpu":
+        return torch.tanh(logits / cap) * cap
+    # The same, but torch's tanh takes a CPU six times as long as its sigmoid: 1.3 and 0.2 ms of 64 rows of 8,192.
+    return torch.sigmoid(logits * (2 / cap)) * (2 * cap) - cap
 
 
 def run_layers(

@@ -20,7 +20,7 @@ from midfill.engine.infill import KV_BYTES, Infiller
 from midfill.engine.installed import drafter_of, embedded_model
 from midfill.engine.json_files import read_json
 from midfill.engine.machine import measure_cpu
-from midfill.engine.memory import fits, free_bytes, needed_bytes
+from midfill.engine.memory import fits, free_bytes, keep_freed_memory, needed_bytes
 from midfill.engine.model_pair import ModelPair
 from midfill.engine.settings import InfillSettings, settings_for
 from midfill.engine.steps import step_times
@@ -101,6 +101,8 @@ def open_infiller(
         give_kernels(checkpoint.model, settings, drafter)
     elif device.type == "cpu" and not definitions_are_forced():
         lay_out_for_cpu(checkpoint.model)
+    if device.type == "cpu":
+        keep_freed_memory()
     return Infiller(checkpoint.model, tokenizer, settings, kv_bytes, drafter, read_gate(path))
 
 
