@@ -1,6 +1,7 @@
-"""Latency of one warm hole with the embedded model: a JSON line on stdout, and in `results/`, a configuration.
+"""Latency of warm holes with the embedded model: a JSON line on stdout, and in `results/`, a configuration.
 
-Each keystroke of the trace types one more character before the same hole, so all but the last tokens are cached.
+Each keystroke types one more character before a hole of 60 characters, so all but the last tokens are cached. How many
+passes a fill takes hangs on the place, so there are several.
 """
 
 import argparse
@@ -21,7 +22,10 @@ from midfill.engine.wire import InfillRequest
 
 SOURCE = Path(json.__file__).with_name("decoder.py")
 """A real file of a few thousand tokens, the same on each machine with this Python version."""
-KEYSTROKES = 40
+PLACES = (0.2, 0.35, 0.5, 0.65, 0.8)
+"""Of the holes, as shares of the file."""
+KEYSTROKES, REST = 20, 60
+"""Characters typed at each, and those that are missing behind the last."""
 
 
 def with_context(infiller: Infiller, prompt_tokens: int) -> Infiller:
@@ -36,20 +40,22 @@ def measure(infiller: Infiller, prompt_tokens: int, hole_tokens: int) -> dict[st
     """Times in ms of warm fills of up to `hole_tokens` tokens at about `prompt_tokens` of context."""
     warm = with_context(infiller, prompt_tokens)
     text = SOURCE.read_text(encoding="utf-8")
-    cut = len(text) * 2 // 3
     times, answers = [], []
-    for typed in range(KEYSTROKES + 1):
-        request = InfillRequest(
-            document="bench",
-            prefix=text[: cut + typed],
-            suffix=text[cut + KEYSTROKES + 60 :],
-            language="python",
-            max_tokens=hole_tokens,
-        )
-        started = time.perf_counter()
-        answers.append(warm.complete(request))
-        times.append((time.perf_counter() - started) * 1e3)
-    times, answers = times[1:], answers[1:]  # the first is cold
+    for place in PLACES:
+        cut = int(len(text) * place)
+        for typed in range(KEYSTROKES + 1):
+            request = InfillRequest(
+                document="bench",
+                prefix=text[: cut + typed],
+                suffix=text[cut + KEYSTROKES + REST :],
+                language="python",
+                max_tokens=hole_tokens,
+            )
+            started = time.perf_counter()
+            answer = warm.complete(request)
+            if typed:  # the first is cold
+                times.append((time.perf_counter() - started) * 1e3)
+                answers.append(answer)
     return {
         "bench": "infill_warm",
         "machine": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
