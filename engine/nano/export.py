@@ -30,15 +30,25 @@ GENERATION = {
 }
 
 
-def checkpoint_tensors(path: Path, num_layers: int) -> dict[str, Tensor]:
-    """The training checkpoint's weights under their official names, bfloat16."""
-    prefix = "master."
+PREFIX = "master."
+"""Of a training checkpoint's weights."""
+
+
+def trained_weights(path: Path) -> dict[str, Tensor]:
+    """The training checkpoint's weights, float32."""
     with safe_open(path, "pt") as file:
-        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dict)
-        tensors = {
-            f"model.decoder.{name.removeprefix(prefix)}": file.get_tensor(name).bfloat16().contiguous()
-            for name in names
-        }
+        names = [name for name in file.keys() if name.startswith(PREFIX)]  # noqa: SIM118 (not a dict)
+        return {name.removeprefix(PREFIX): file.get_tensor(name) for name in names}
+
+
+def blended(weights: dict[str, Tensor], other: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights of which `share` is `other`'s, from earlier in the same run. Pure."""
+    return {name: weight.lerp(other[name], share) for name, weight in weights.items()}
+
+
+def official_tensors(weights: dict[str, Tensor], num_layers: int) -> dict[str, Tensor]:
+    """The weights under their official names, bfloat16. Pure."""
+    tensors = {f"model.decoder.{name}": weight.bfloat16().contiguous() for name, weight in weights.items()}
     for index in range(num_layers):
         for tower in ("model.decoder", "model.encoder.language_model"):
             tensors[f"{tower}.layers.{index}.layer_scalar"] = torch.ones(1, dtype=torch.bfloat16)
@@ -55,10 +65,10 @@ def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     return groups
 
 
-def export(checkpoint: Path, shape: str, out: Path) -> None:
+def export(weights: dict[str, Tensor], shape: str, out: Path) -> None:
     """Writes config, generation defaults, weights and their index to `out`; the tokenizer stands there already."""
     config = config_json(shape)
-    groups = shards(checkpoint_tensors(checkpoint, config["text_config"]["num_hidden_layers"]))
+    groups = shards(official_tensors(weights, config["text_config"]["num_hidden_layers"]))
     weight_map: dict[str, str] = {}
     for old in out.glob("model-*.safetensors"):
         old.unlink()
@@ -81,12 +91,17 @@ def main() -> None:
     parser.add_argument("--shape", help="by default the largest that was trained")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT.parent)
+    parser.add_argument("--blend", type=Path, help="an earlier checkpoint of the same run, mixed into the weights")
+    parser.add_argument("--blend-share", type=float, default=0.3, help="of that checkpoint")
     arguments = parser.parse_args()
     trained = [s for s in ("M24", "S8") if (arguments.work / f"{s}.checkpoint.safetensors").exists()]
     if not (arguments.shape or trained):
         parser.error(f"no checkpoint in {arguments.work}: run train.py first")
     arguments.shape = arguments.shape or trained[0]
-    export(arguments.work / f"{arguments.shape}.checkpoint.safetensors", arguments.shape, arguments.out)
+    weights = trained_weights(arguments.work / f"{arguments.shape}.checkpoint.safetensors")
+    if arguments.blend is not None:
+        weights = blended(weights, trained_weights(arguments.blend), arguments.blend_share)
+    export(weights, arguments.shape, arguments.out)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from export import SHARD_BYTES, export
+from export import SHARD_BYTES, blended, export, trained_weights
 from train import Curve, Optimizer, _resume, _save, new_model, rate_scale
 
 from midfill.engine.checkpoint import load
@@ -51,7 +51,7 @@ def test_a_run_without_a_checkpoint_starts_at_nothing(tmp_path: Path):
 
 def test_the_exported_directory_loads_and_its_files_are_small(checkpoint: Path, tmp_path: Path):
     shutil.copy(embedded_model() / "tokenizer.json", tmp_path)
-    export(checkpoint, "S8", tmp_path)
+    export(trained_weights(checkpoint), "S8", tmp_path)
     assert all(path.stat().st_size < 16e6 for path in tmp_path.iterdir())
     assert SHARD_BYTES < 16e6
     model = load(tmp_path, torch.device("cpu"), torch.float32).model
@@ -76,3 +76,8 @@ def test_a_resumed_run_rewrites_the_curve_after_its_checkpoint(tmp_path: Path):
     curve.add(60, 31.0, 6000, causal=2.9)
     entries = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
     assert [(entry["step"], entry["causal"]) for entry in entries] == [(20, 3.0), (40, 3.0), (60, 2.9)]
+
+
+def test_blended_weights_lie_between_both_checkpoints() -> None:
+    first, second = {"norm": torch.tensor([1.0, 2.0])}, {"norm": torch.tensor([3.0, -2.0])}
+    torch.testing.assert_close(blended(first, second, 0.25)["norm"], torch.tensor([1.5, 1.0]))
