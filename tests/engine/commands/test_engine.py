@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -103,7 +104,10 @@ def test_logs_prints_the_last_lines(folder: EngineFolder) -> None:
 def test_logs_follows_what_is_added_and_what_takes_its_place(folder: EngineFolder) -> None:
     path = write_log(folder, "old\n")
     command = [*COMMAND, "logs", "--follow"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(folder)) as reading:
+    interruptible = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background work is not
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment(folder), preexec_fn=interruptible
+    ) as reading:
         assert reading.stdout is not None
         assert reading.stdout.readline() == "old\n"
         with path.open("a") as file:
