@@ -1,7 +1,7 @@
 """Latency of warm holes with the embedded model: a JSON line on stdout, and in `results/`, a configuration.
 
-Each keystroke types one more character before a hole of 60 characters, so all but the last tokens are cached. How many
-passes a fill takes hangs on the place, so there are several.
+Each keystroke types one more character of a line whose rest is the hole, so all but the last tokens are cached. How
+many passes a fill takes hangs on the place, so there are several.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from midfill.engine.wire import InfillRequest
 SOURCE = Path(json.__file__).with_name("decoder.py")
 """A real file of a few thousand tokens, the same on each machine with this Python version."""
 PLACES = (0.2, 0.35, 0.5, 0.65, 0.8)
-"""Of the holes, as shares of the file."""
-KEYSTROKES, REST = 20, 60
-"""Characters typed at each, and those that are missing behind the last."""
+"""Shares of the file: each hole is in the next line that is long enough."""
+KEYSTROKES, SHORTEST = 20, 40
+"""Characters typed at each, and those that the line has, indentation apart."""
 
 
 def with_context(infiller: Infiller, prompt_tokens: int) -> Infiller:
@@ -36,18 +36,28 @@ def with_context(infiller: Infiller, prompt_tokens: int) -> Infiller:
     return Infiller(infiller.model, infiller.tokenizer, settings)
 
 
+def line_from(text: str, start: int) -> tuple[int, int]:
+    """Where the first line of at least `SHORTEST` characters after `start` begins, and where it ends."""
+    while True:
+        start = text.index("\n", start) + 1
+        end = text.index("\n", start)
+        first = start + len(text[start:end]) - len(text[start:end].lstrip())
+        if end - first >= SHORTEST:
+            return first, end
+
+
 def measure(infiller: Infiller, prompt_tokens: int, hole_tokens: int) -> dict[str, Any]:
     """Times in ms of warm fills of up to `hole_tokens` tokens at about `prompt_tokens` of context."""
     warm = with_context(infiller, prompt_tokens)
     text = SOURCE.read_text(encoding="utf-8")
     times, answers = [], []
     for place in PLACES:
-        cut = int(len(text) * place)
+        first, end = line_from(text, int(len(text) * place))
         for typed in range(KEYSTROKES + 1):
             request = InfillRequest(
                 document="bench",
-                prefix=text[: cut + typed],
-                suffix=text[cut + KEYSTROKES + REST :],
+                prefix=text[: first + typed],
+                suffix=text[end:],
                 language="python",
                 max_tokens=hole_tokens,
             )
