@@ -3,6 +3,7 @@
 # make test-editors   installs real editors in .editors/ (Debian and its registries only) and tests the clients in them
 # make vsix           builds the VS Code extension, build/midfill.vsix
 # make eval           measures quality; BENCH=, LIMIT=, SETS=, VARIANTS= choose what of; it RUNS CODE THAT A MODEL WROTE
+# make builds         compiles the kernels for cards that are not here, and writes what they take into kernels/README.md
 # make gpu            measures on a card, in parts, at most ten minutes; make gpu-report makes tables and plots of it
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -16,7 +17,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
 endif
 
-.PHONY: setup test test-editors check demo vsix bench bench-kernels bench-engine eval gpu gpu-report nano catalogue clean
+.PHONY: setup test test-editors check demo vsix bench bench-kernels bench-engine builds eval gpu gpu-report nano catalogue clean
 
 setup: .venv/.engine
 
@@ -87,6 +88,9 @@ eval: .venv/.dev
 # PART is tests, engine, kernels or nano; FORCE=1 measures again what these sources have been measured for.
 gpu:
 	$(PYTHON) -m tests.benchmarks.gpu.parts $(PART) $(if $(FORCE),--force)
+
+builds: .venv/.dev
+	$(BIN)/python -m tests.benchmarks.gpu.builds_report kernels/README.md
 
 gpu-report:
 	$(PYTHON) -m tests.benchmarks.gpu.report --write engine/README.md kernels/README.md --plots tests/benchmarks/results

@@ -93,7 +93,7 @@ def sources(tokenizer: Tokenizer) -> Iterator[tuple[str, list[tuple[str, str]]]]
 def slot_at(infiller: Infiller, hole: Hole) -> KVSlot:
     """What the engine has cached when it begins to fill `hole`."""
     prompt = infiller.prompts.build(hole.prefix, hole.suffix, hole.language)
-    slot = KVSlot(infiller.model.config, infiller.model.norm.weight.device, infiller.model.norm.weight.dtype)
+    slot = KVSlot(infiller.model.config, infiller.model.norm.weight.device, infiller.model.kv_dtype)
     infiller.cache.encode(slot, prompt.tokens)
     return slot
 

@@ -8,11 +8,12 @@ from tests.engine.gemma4_parity import Gemma4Pair, each_variant
 from tests.engine.parity import TOLERANCE, Record, assert_close, assert_equal
 from transformers import DynamicCache
 
-from midfill.engine.beam import BeamSettings, beam_search
-from midfill.engine.branches import Branches
+from midfill.engine.best_first import SearchSettings, best_first_search
 from midfill.engine.causal_gemma import soft_capped
+from midfill.engine.continuations import Continuations
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.scoring import continuation_log_probabilities
+from midfill.engine.tree_kv import TreeKV
 
 each_length = pytest.mark.parametrize("length", [1, 4, 8, 9, 40])
 """Tokens: one, fewer than a window, a window, one more, many windows."""
@@ -88,24 +89,29 @@ def test_greedy_text_is_that_of_generate(gemma4: Gemma4Pair, ngram: int, record_
 
 @each_variant
 @torch.no_grad()
-def test_scores_branches_and_beams_see_what_whole_sequences_show(gemma4: Gemma4Pair) -> None:
+def test_scores_trees_and_searches_see_what_whole_sequences_show(gemma4: Gemma4Pair) -> None:
     prompt, ends = gemma4.tokens(20, seed=6), [gemma4.tokens(12, seed=7), gemma4.tokens(12, seed=8)]
     slot = gemma4.slot(prompt)
     whole = [gemma4.logits(prompt + tokens).log_softmax(dim=-1) for tokens in ends]
     scores = continuation_log_probabilities(gemma4.loaded.model, slot, ends)
-    branches = Branches(gemma4.loaded.model, slot)
-    branches.reorder([0, 0])
+    tree, nodes = TreeKV(gemma4.loaded.model, slot), [None, None]
     for step in range(12):
-        hidden = branches.append([tokens[step] for tokens in ends])
+        hidden = tree.grow(nodes, [tokens[step] for tokens in ends])
+        nodes = [2 * step, 2 * step + 1]
         for row, tokens in enumerate(ends):
             found = gemma4.loaded.model.logits(hidden[row]).log_softmax(dim=-1)
             torch.testing.assert_close(found, whole[row][20 + step], atol=TOLERANCE, rtol=0)
             torch.testing.assert_close(scores[row][step], whole[row][19 + step, tokens[step]], atol=TOLERANCE, rtol=0)
     banned = torch.zeros(gemma4.loaded.config.vocab_size, dtype=torch.bool)
-    *_, fills = beam_search(gemma4.loaded.model, slot, 5, banned, None, BeamSettings(width=3, longest=4, kept=2))
-    assert fills
+    known = Continuations(gemma4.loaded.model, slot)
+    settings = SearchSettings(width=3, longest=4, kept=2, most=9, ahead=1)
+    *_, fills = best_first_search(known, ends, 5, banned, None, settings)
+    found = gemma4.logits(prompt + fills[0] + [5]).log_softmax(dim=-1)
+    wanted = [float(found[19 + place, token]) for place, token in enumerate([*fills[0], 5])]
+    assert known.log_probabilities([[*fills[0], 5]])[0] == pytest.approx(wanted, abs=TOLERANCE)
 
 
 def test_logits_are_capped_as_tanh_does_it() -> None:
     logits = torch.linspace(-300, 300, 6001)
-    torch.testing.assert_close(soft_capped(logits, 30.0), torch.tanh(logits / 30) * 30, atol=1e-5, rtol=0)
+    expected = torch.tanh(logits / 30) * 30
+    torch.testing.assert_close(soft_capped(logits, 30.0), expected, atol=1e-5, rtol=0)

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from midfill.engine.beam import BeamSettings
+from midfill.engine.best_first import SearchSettings
 from midfill.engine.canvas import DenoiseSettings
 from midfill.engine.changed_settings import changed
 from midfill.engine.errors import InputError
@@ -36,10 +36,10 @@ def test_changes_are_made_in_order_and_leave_the_others_as_they_are() -> None:
 
 
 def test_settings_within_are_given_whole_and_taken_away() -> None:
-    found = changed(SETTINGS, ['beam={"width": 8, "longest": 16, "kept": 3}', "beam.margin=3"])
-    assert found.beam == BeamSettings(width=8, longest=16, kept=3, margin=3.0)
-    assert changed(found, ["beam.margin=inf"]).beam == BeamSettings(8, 16, 3, inf)
-    assert changed(found, ["beam=none"]) == changed(found, ["beam=null"]) == SETTINGS
+    found = changed(SETTINGS, ['search={"width": 8, "longest": 16, "kept": 3}', "search.margin=3"])
+    assert found.search == SearchSettings(width=8, longest=16, kept=3, margin=3.0)
+    assert changed(found, ["search.margin=inf"]).search == SearchSettings(8, 16, 3, inf)
+    assert changed(found, ["search=none"]) == changed(found, ["search=null"]) == SETTINGS
 
 
 def test_lists_and_deep_names_are_read() -> None:
@@ -55,13 +55,13 @@ def test_lists_and_deep_names_are_read() -> None:
         ("=8", "--set : wanted one of limits, "),
         ("lengths=8", "--set lengths: wanted one of limits, denoise, "),
         ("denoise.steps=8", "--set denoise.steps: wanted one of max_steps, "),
-        ("beam.width=8", "--set beam.width: wanted fields in beam, got None, which has none"),
+        ("search.width=8", "--set search.width: wanted fields in search, got None, which has none"),
         ("num_lengths.of=8", "--set num_lengths.of: wanted fields in num_lengths, got 4, which has none"),
         ("num_lengths=many", "(Expected `int`, got `str`), got 'many'"),
         ("num_lengths=1.5", "(Expected `int`, got `float`), got '1.5'"),
         ("num_lengths=none", "(Expected `int`, got `null`), got 'none'"),
         ("denoise=8", "(Expected `object`, got `int`), got '8'"),
-        ('beam={"width": 8}', "missing required field `longest`"),
+        ('search={"width": 8}', "missing required field `longest`"),
         ("write.sample.temperature=0", "(Expected `float` > 0.0), got '0'"),
     ],
 )

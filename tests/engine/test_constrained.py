@@ -264,8 +264,8 @@ def test_closing_a_fill_between_any_two_passes_frees_it() -> None:
         assert engine.cache.num_bytes == 0
 
 
-def test_it_needs_no_beam() -> None:
-    engine = Infiller(MODEL, TOKENIZER, msgspec.structs.replace(SETTINGS, beam=None))
+def test_it_needs_no_search_beside() -> None:
+    engine = Infiller(MODEL, TOKENIZER, msgspec.structs.replace(SETTINGS, search=None))
     request = InfillRequest(
         document="a", prefix="{", suffix="}", language="json", schema=Schema(text=json.dumps(PACKAGE))
     )

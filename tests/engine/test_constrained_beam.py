@@ -6,8 +6,7 @@ import pytest
 from tests.engine.schema.letters import Letters
 from tests.engine.small_model import small_model
 
-from midfill.engine.beam import BeamSettings
-from midfill.engine.constrained_beam import constrained_beam_search
+from midfill.engine.constrained_beam import BeamSettings, constrained_beam_search
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.schema.spellings import Spellings

@@ -8,10 +8,11 @@ import torch
 from tests.engine.small_model import WINDOW, small_model
 from torch import Tensor, nn
 
-from midfill.engine.cpu_layers import CPULayer, can_be_laid_out, lay_out_for_cpu
+from midfill.engine.cpu_layers import POSITIONS, CPULayer, RotaryTable, can_be_laid_out, lay_out_for_cpu, turned
 from midfill.engine.diffusion_gemma import DiffusionGemma
-from midfill.engine.gemma4 import DecoderLayer
+from midfill.engine.gemma4 import DecoderLayer, rotary_table, rotate
 from midfill.engine.prefix_cache import PrefixCache
+from midfill.engine.tree_kv import TreeKV
 
 FEW_EXPERTS = msgspec.structs.replace(small_model().config, num_experts=4)
 
@@ -51,6 +52,7 @@ def outputs(model: DiffusionGemma, num_canvases: int) -> list[Tensor]:
         slot.last_hidden,
         model.denoise(canvas, positions, None, slot.attend_canvas),
         model.encode(canvas, positions, slot.attend_causal),
+        TreeKV(model, slot).grow([None, *(node // 2 for node in range(26))], list(range(27))),
     ]
 
 
@@ -79,6 +81,22 @@ def test_models_of_another_kind_stay_as_they_are():
     assert all(isinstance(layer, DecoderLayer) for layer in model.layers)
     for change in ({"num_kv_shared_layers": 1}, {"hidden_size_per_layer_input": 8}, {"num_experts": 0}):
         assert not can_be_laid_out(msgspec.structs.replace(FEW_EXPERTS, **change))
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_rotary_tables_grow_with_the_positions_that_are_asked_for(index: int):
+    layer = FEW_EXPERTS.layers[index]
+    table = RotaryTable(layer)
+    for positions in (torch.tensor([3, 0, 3]), torch.tensor([POSITIONS - 1, POSITIONS, 5]), torch.tensor([9])):
+        x = torch.randn(len(positions), 3, layer.head_dim, generator=torch.Generator().manual_seed(0))
+        expected = rotate(x, *(each[:, None] for each in rotary_table(layer, positions)))
+        torch.testing.assert_close(turned(x, *table.at(positions)), expected, atol=1e-6, rtol=0)
+
+
+def test_slots_hold_what_the_layers_compute_in():
+    model = model_with_all_shown(torch.bfloat16)
+    assert PrefixCache(model, 1 << 30)._new_slot().dtype == torch.bfloat16
+    assert PrefixCache(laid_out(model), 1 << 30)._new_slot().dtype == torch.float32
 
 
 def test_layers_hold_no_weight_twice():

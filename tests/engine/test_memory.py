@@ -1,6 +1,5 @@
 import os
 import platform
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -80,10 +79,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
 def test_freed_memory_is_used_again_without_asking_the_system() -> None:
-    pages = (32 << 20) // resource.getpagesize()
-
     def faults(way: str) -> int:
         return int(subprocess.run([sys.executable, "-c", FAULTS, way], check=True, capture_output=True).stdout)
 
-    assert faults("kept") < pages / 20
-    assert faults("as it is") > pages / 2
+    assert faults("kept") < faults("as it is") / 20  # of 8,192 pages, or fewer where the kernel gives larger ones

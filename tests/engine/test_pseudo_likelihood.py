@@ -126,7 +126,8 @@ def test_a_token_replaced_by_any_makes_a_fill_less_likely(embedded: Infiller, pr
     wrong = [list(right) for _ in right]
     for place, fill in enumerate(wrong):
         fill[place] = int(torch.randint(300, 8000, (1,), generator=random))
-    found = scored_by_canvas(model, slot, [right, *wrong], prompt.suffix, vocabulary, embedded.settings)
+    settings = msgspec.structs.replace(embedded.settings, suffix_head=8)  # drafts get by with fewer
+    found = scored_by_canvas(model, slot, [right, *wrong], prompt.suffix, vocabulary, settings)
     assert found[0].tokens == right
 
 

@@ -266,6 +266,7 @@ async def test_best_mode_without_its_model_is_refused_and_fast_mode_goes_on(on_s
 
 
 GROWS = """
+import gc
 import psutil
 from midfill.engine.installed import embedded_model
 from midfill.engine.worker import Options, load
@@ -280,16 +281,18 @@ def resident_mib_after(lengths):
     return psutil.Process().memory_info().rss >> 20
 
 before = resident_mib_after(range(1, 81))
-print(resident_mib_after(range(81, 161)) - before)
+print(resident_mib_after(range(81, 161)) - before, gc.get_freeze_count())
 """
 
 
-def test_its_memory_does_not_grow_with_every_length_of_a_pass() -> None:
+def test_a_model_takes_no_memory_with_every_length_of_a_pass_and_is_no_garbage() -> None:
     """In bfloat16, torch compiles the products of each length anew, and would keep 3 MiB of code and weights of it."""
     if not any(embedded_model().glob("*.safetensors")):
         pytest.skip("the embedded model has no weights here")
     ended = subprocess.run([sys.executable, "-c", GROWS], capture_output=True, text=True, check=True)
-    assert int(ended.stdout) < 40
+    grown_mib, num_frozen = map(int, ended.stdout.split())
+    assert grown_mib < 40
+    assert num_frozen > 10_000
 
 
 @pytest.mark.asyncio

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from midfill.engine.canvas import Layout
 from midfill.engine.causal_gemma import CausalGemma
+from midfill.engine.continuations import Continuations
 from midfill.engine.kv import KVSlot
 from midfill.engine.prompt import Prompt
 from midfill.engine.scoring import continuation_log_probabilities
@@ -91,10 +92,22 @@ class Candidate(NamedTuple):
         return math.exp(fmean([*self.fill, *self.head[:1]]))
 
 
-def scored(model: CausalGemma, slot: KVSlot, fills: Sequence[list[int]], suffix_head: Sequence[int]) -> list[Candidate]:
-    """The fills as candidates, best first; one causal pass. The suffix head is of one token or more."""
-    found = continuation_log_probabilities(model, slot, [[*fill, *suffix_head] for fill in fills])
-    numbers = [each.tolist() for each in found]
+def scored(
+    model: CausalGemma,
+    slot: KVSlot,
+    fills: Sequence[list[int]],
+    suffix_head: Sequence[int],
+    known: Continuations | None = None,
+) -> list[Candidate]:
+    """The fills as candidates, best first; one causal pass, for what is not `known` of them.
+
+    The suffix head is of one token or more.
+    """
+    wanted = [[*fill, *suffix_head] for fill in fills]
+    if known is None:
+        numbers = [each.tolist() for each in continuation_log_probabilities(model, slot, wanted)]
+    else:
+        numbers = known.log_probabilities(wanted)
     candidates = [
         Candidate(fill, each[: len(fill)], each[len(fill) :]) for fill, each in zip(fills, numbers, strict=True)
     ]

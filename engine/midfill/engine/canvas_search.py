@@ -1,4 +1,4 @@
-"""The search for a fill in fast mode: hole lengths, denoising, a beam search beside it, and the choice between them.
+"""The search for a fill in fast mode: hole lengths, denoising, a best-first search beside it, and the choice.
 
 One `next()` is one forward pass, as everywhere; the texts so far are the surest at the time.
 """
@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from midfill.engine.beam import BeamSettings, beam_search
+from midfill.engine.best_first import SearchSettings, best_first_search
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored, useful
 from midfill.engine.canvas import DenoiseSettings, decode
 from midfill.engine.continuation import fill_long
+from midfill.engine.continuations import Continuations
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.fill_end import FillEnd
@@ -38,8 +39,8 @@ class CanvasSearch(NamedTuple):
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Fills, best first, the empty one among them, and the forward passes that looked for them.
 
-        Many lengths are drafted in one step. A beam search writes others beside them, or the causal mode's favourites
-        are denoised to the end, and the causal mode chooses. A fill of more than a canvas is the only one.
+        Many lengths are drafted in one step. From these drafts a search by the causal mode sets out, or its favourites
+        are denoised to the end; it chooses. A fill of more than a canvas is the only one.
         """
         settings = self.settings
         if max_tokens > settings.longest_canvas:
@@ -47,12 +48,14 @@ class CanvasSearch(NamedTuple):
         lengths = lengths_to_try(min(max_tokens, settings.longest_candidate), settings.num_lengths)
         one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
         drafts, _ = yield from self._denoise(lengths, one_step)
-        if settings.beam is None:
+        if settings.search is None:
             fills, passes = yield from self._finish(drafts)
-        else:
-            written, passes = yield from self._write(settings.beam, max_tokens)
-            fills = [*drafts, *written]
-        return self._ended([[], *fills]), 1 + passes
+            return self._ended([[], *fills]), 1 + passes
+        known = Continuations(self.cache.model, self.slot)
+        written, passes = yield from self._write(known, drafts, settings.search, max_tokens)
+        if not any(self._text(self.end.cut(fill)).strip() for fill in written):
+            written = [*drafts, *written]
+        return self._ended([[], *written], known), 1 + passes
 
     def _finish(self, drafts: Sequence[list[int]]) -> Generator[str, None, tuple[list[list[int]], int]]:
         """The best drafts, and what they are when they are denoised to the end; the steps taken."""
@@ -65,16 +68,17 @@ class CanvasSearch(NamedTuple):
         fills, steps = yield from self._denoise(lengths, within)
         return [*finalists, *fills], steps
 
-    def _write(self, settings: BeamSettings, max_tokens: int) -> Generator[str, None, tuple[list[list[int]], int]]:
+    def _write(
+        self, known: Continuations, drafts: Sequence[list[int]], settings: SearchSettings, max_tokens: int
+    ) -> Generator[str, None, tuple[list[list[int]], int]]:
         """Fills that the causal mode writes, and the passes taken. The text so far is the best."""
         vocabulary = self.vocabulary
         settings = msgspec.structs.replace(settings, longest=min(max_tokens, settings.longest))
         first = vocabulary.not_starting_with(self.prompt.partial)
         fills, passes = [], 0
-        model = self.cache.model
-        search = beam_search(model, self.slot, self.prompt.suffix[0], vocabulary.unwritable, first, settings)
+        search = best_first_search(known, drafts, self.prompt.suffix[0], vocabulary.unwritable, first, settings)
         for passes, fills in enumerate(search, start=1):  # noqa: B007 (used after the loop)
-            yield self._text(fills[0])
+            yield self._text(fills[0] if fills else [])
         return fills, passes
 
     def _denoise(
@@ -101,16 +105,16 @@ class CanvasSearch(NamedTuple):
         yield self._text(tokens)
         return self._ended([[], tokens]), steps
 
-    def _ended(self, fills: Sequence[list[int]]) -> list[Candidate]:
+    def _ended(self, fills: Sequence[list[int]], known: Continuations | None = None) -> list[Candidate]:
         """The fills, cut where they end, as candidates, best first; of several that are alike one."""
-        return self.score(list(map(list, dict.fromkeys(tuple(self.end.cut(fill)) for fill in fills))))
+        return self.score(list(map(list, dict.fromkeys(tuple(self.end.cut(fill)) for fill in fills))), known)
 
-    def score(self, fills: Sequence[list[int]]) -> list[Candidate]:
-        """The fills as candidates, best first, by the mode that judges; one pass."""
+    def score(self, fills: Sequence[list[int]], known: Continuations | None = None) -> list[Candidate]:
+        """The fills as candidates, best first, by the mode that judges; one pass. What is `known` is not read again."""
         model, slot, suffix = self.cache.model, self.slot, self.prompt.suffix
         if self.settings.scored_by == "canvas":
             return scored_by_canvas(model, slot, fills, suffix, self.vocabulary, self.settings)
-        return scored(model, slot, fills, suffix[: self.settings.scored_suffix])
+        return scored(model, slot, fills, suffix[: self.settings.scored_suffix], known)
 
     def _useful(self, candidates: list[Candidate]) -> list[Candidate]:
         return useful(candidates, self.vocabulary, self.prompt)

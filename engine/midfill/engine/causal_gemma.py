@@ -1,7 +1,7 @@
 """Gemma 4 in causal mode: each token sees those before it, and predicts the one after it.
 
 This is a whole autoregressive Gemma 4, and the causal mode of a `DiffusionGemma`. What it remembers is not its
-business: K and V go to an attention function, as a `KVSlot` or `Branches` has one.
+business: K and V go to an attention function, as a `KVSlot` or `TreeKV` has one.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from midfill.engine.config import TextConfig
-from midfill.engine.cpu_products import CPUProduct, pad_rows
+from midfill.engine.cpu_products import pad_rows
 from midfill.engine.gemma4 import DecoderLayer, RMSNorm, rotary_table
 
 if TYPE_CHECKING:
+    from midfill.engine.cpu_layers import OnCPU
     from midfill.engine.passes import Passes
 
 LayerAttend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -58,8 +59,8 @@ class CausalGemma(nn.Module):
 
     kernels: "Passes | None" = None
     """The same passes on kernels, where there are any for this model and its device."""
-    cpu_head: CPUProduct | None = None
-    """The embedding as a product, where `cpu_layers` laid out the model."""
+    on_cpu: "OnCPU | None" = None
+    """Layers and embedding, where `cpu_layers` laid out the model."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -70,6 +71,12 @@ class CausalGemma(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(len(config.layers)))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.per_layer = PerLayerInputs(config) if config.hidden_size_per_layer_input else None
+
+    @property
+    def kv_dtype(self) -> torch.dtype:
+        """What its layers give K and V in."""
+        # In bfloat16, a CPU takes longer over few queries.
+        return self.embed_tokens.weight.dtype if self.on_cpu is None else torch.float32
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids [...] -> embeddings [..., hidden], scaled."""
@@ -89,6 +96,8 @@ class CausalGemma(nn.Module):
         scalars: Sequence[Tensor],
         per_layer: Tensor | None = None,
     ) -> Tensor:
+        if self.on_cpu is not None:
+            return self.on_cpu.layers(x, positions, attend, scalars)
         shared = _sharing(self.config, attend)
         return self.norm(run_layers(self.config, self.layers, x, positions, shared, scalars, per_layer))
 
@@ -103,18 +112,18 @@ class CausalGemma(nn.Module):
         return logits if cap is None else soft_capped(logits, cap)
 
     def _raw_logits(self, hidden: Tensor) -> Tensor:
-        if self.cpu_head is None:
+        if self.on_cpu is None:
             return hidden @ self.embed_tokens.weight.T
         rows = hidden.reshape(-1, hidden.shape[-1])
-        return self.cpu_head(pad_rows(rows))[: len(rows)].view(*hidden.shape[:-1], -1)
+        return self.on_cpu.head(pad_rows(rows))[: len(rows)].view(*hidden.shape[:-1], -1)
 
 
 def soft_capped(logits: Tensor, cap: float) -> Tensor:
-    """cap tanh(logits / cap)."""
-    if logits.device.type != "cpu":
+    """cap tanh(logits / cap); the memory of `logits` may become its own."""
+    if logits.device.type != "cpu" or logits.requires_grad:
         return torch.tanh(logits / cap) * cap
     # The same, but torch's tanh takes a CPU six times as long as its sigmoid: 1.3 and 0.2 ms of 64 rows of 8,192.
-    return torch.sigmoid(logits * (2 / cap)) * (2 * cap) - cap
+    return logits.mul_(2 / cap).sigmoid_().mul_(2 * cap).sub_(cap)
 
 
 def run_layers(

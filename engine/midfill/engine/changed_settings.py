@@ -12,7 +12,7 @@ SomeStruct = TypeVar("SomeStruct", bound=msgspec.Struct)
 
 
 def changed(settings: InfillSettings, changes: Iterable[str]) -> InfillSettings:
-    """`settings` after changes such as `num_lengths=8`, `denoise.max_steps=4` or `beam=none`, in their order. Pure.
+    """`settings` after changes such as `num_lengths=8`, `denoise.max_steps=4` or `search=none`, in their order. Pure.
 
     A value is JSON; `none` is None, and other words stand for themselves. Raises `InputError` for a name that there is
     not and a value of another type.

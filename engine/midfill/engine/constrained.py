@@ -10,11 +10,10 @@ from typing import NamedTuple
 import msgspec
 from torch import Tensor
 
-from midfill.engine.beam import BeamSettings
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
 from midfill.engine.canvas import Layout, Refine, decode
 from midfill.engine.causal_gemma import CausalGemma
-from midfill.engine.constrained_beam import constrained_beam_search
+from midfill.engine.constrained_beam import BeamSettings, constrained_beam_search
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.grammars import Hold

@@ -3,19 +3,31 @@
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-from midfill.engine.beam import BeamSettings, log_probabilities
-from midfill.engine.branches import Branches
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
 from midfill.engine.schema.lattice import LOWEST
 from midfill.engine.schema.token_automaton import NOWHERE, Edges, TokenAutomaton
+from midfill.engine.scoring import log_probabilities
+from midfill.engine.tree_kv import TreeKV
 
 LIKELY_TOKENS = 128
 """Tokens that are tried after each hypothesis, beside the forced ones: the first few are often illegal."""
+
+
+class BeamSettings(msgspec.Struct, frozen=True):
+    """How far the search goes."""
+
+    width: int
+    """Hypotheses that go on after each token."""
+    longest: int
+    """Tokens of a fill."""
+    kept: int
+    """Fills that it gives."""
 
 
 class Held(NamedTuple):
@@ -30,26 +42,28 @@ class Held(NamedTuple):
 def constrained_beam_search(
     model: CausalGemma, slot: KVSlot, suffix_start: int, automaton: TokenAutomaton, settings: BeamSettings
 ) -> Generator[list[list[int]], None, None]:
-    """What `beam_search` gives, of the fills that the constraint allows; a list may be empty.
+    """The best allowed fills found so far, best first, or none: a `next()` is a forward pass.
 
-    Where a completion of at most `settings.longest` tokens is known, some fill is found, however improbable. Reads
-    `slot`, never writes to it.
+    Where a completion of at most `settings.longest` tokens is known, some fill is found, however improbable. The tokens
+    of `slot` stay.
     """
     assert slot.last_hidden is not None
     if automaton.start == NOWHERE:
         return
     automaton.open_start()
-    branches = Branches(model, slot)
+    tree = TreeKV(model, slot)
     follow = log_probabilities(model, slot.last_hidden[None])
     live, parents = _extended([Held([], 0.0, automaton.start)], follow, automaton, settings, -np.inf)
     kept: list[Held] = []
+    nodes: list[int | None] = [None]
     while live:
-        branches.reorder(parents)
-        follow = log_probabilities(model, branches.append([each.tokens[-1] for each in live]))
+        hidden = tree.grow([nodes[parent] for parent in parents], [each.tokens[-1] for each in live])
+        nodes = list(range(len(tree.lineages) - len(live), len(tree.lineages)))
+        follow = log_probabilities(model, hidden)
         found = [*kept, *_ended(live, follow[:, suffix_start].tolist(), automaton)]
         kept = sorted(found, key=lambda each: each.log_probability, reverse=True)[: settings.kept]
         yield [each.tokens for each in kept]
-        if branches.length == settings.longest:
+        if len(live[0].tokens) == settings.longest:
             return
         floor = kept[-1].log_probability if len(kept) == settings.kept else -np.inf
         live, parents = _extended(live, follow, automaton, settings, floor)

@@ -115,7 +115,7 @@ class Infiller:
 
     @property
     def dtype(self) -> str:
-        """Of weights and KV, as torch calls it."""
+        """Of the weights, as torch calls it."""
         return str(self.model.embed_tokens.weight.dtype).removeprefix("torch.")
 
     def forget(self, document: str) -> None:
@@ -227,11 +227,13 @@ class Infiller:
     def _settings_for(self, request: InfillRequest) -> InfillSettings:
         """With as many fills kept as were asked for, and in best mode with all the time there is."""
         settings, wanted = self.settings, request.num_candidates
-        beam = settings.beam and msgspec.structs.replace(settings.beam, kept=max(wanted, settings.beam.kept))
+        search = settings.search
+        if search is not None:
+            search = msgspec.structs.replace(search, kept=max(wanted, search.kept), least=wanted)
         return msgspec.structs.replace(
             settings,
             num_finalists=max(wanted, settings.num_finalists),
-            beam=beam,
+            search=search,
             latency_ms=settings.latency_ms if request.mode == "fast" else None,
         )
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from midfill.engine.config import TextConfig
 
 GROWTH = 256
-"""Buffers grow by half, and by this many tokens at least."""
+"""Buffers grow by this many tokens at least."""
 
 
 class KVSlot:
@@ -73,22 +73,22 @@ class KVSlot:
         """Makes room for `length` tokens in all."""
         if length <= self.capacity:
             return
-        capacity = max(length, self.capacity + max(GROWTH, self.capacity // 2))
+        capacity = max(length, self.capacity + GROWTH)
         for buffers in (self._keys, self._values):
             for index, old in enumerate(buffers):
                 fresh = self._empty(index, capacity)
-                fresh[:, : len(self.tokens)] = old[:, : len(self.tokens)]
+                fresh[:, : self.capacity] = old[:, : self.capacity]  # what waits behind the tokens, too
                 buffers[index] = fresh
         self.capacity = capacity
 
-    def store(self, index: int, k: Tensor, v: Tensor) -> None:
-        """Writes K and V [1, KV heads, T, D] of the tokens that come next; `commit` makes them count.
+    def store(self, index: int, k: Tensor, v: Tensor, after: int = 0) -> None:
+        """Writes K and V [1, KV heads, T, D] of tokens that come next, but for `after` others.
 
-        A layer that shares another's has nothing to write.
+        There has to be room; `commit` makes them count. A layer that shares another's has nothing to write.
         """
         if index >= self.config.num_kv_layers:
             return
-        start = len(self.tokens)
+        start = len(self.tokens) + after
         self._keys[index][:, start : start + k.shape[2]] = k[0]
         self._values[index][:, start : start + v.shape[2]] = v[0]
 
@@ -119,10 +119,22 @@ class KVSlot:
         past_k, past_v = self._past(index, q.shape[0])
         return attention(q, torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2), None)
 
+    def attend_behind(self, index: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, after: int = 0) -> Tensor:
+        """Attention of N tokens, [1, H, N, D], that `store` puts `after` others, as none is to be committed.
+
+        `mask` [N, seen] is added to the scores of the last tokens up to them.
+        """
+        self.store(index, k, v, after)
+        end = len(self.tokens) + after + q.shape[2]
+        place = self.config.kv_layer(index)
+        keys, values = (each[place][None, :, end - mask.shape[1] : end] for each in (self._keys, self._values))
+        return attention(q, keys, values, mask)
+
     def attend_cached(self, index: int, q: Tensor, seen: int) -> Tensor:
-        """Attention of q [1, H, T, D] to the last `seen` cached tokens of layer `index`, or to all if fewer."""
+        """Attention of q [1, H, T, D], of any dtype, to the last `seen` cached tokens of layer `index`, or to all."""
         first = max(0, len(self.tokens) - seen)
-        return attention(q, self.keys(index)[None, :, first:], self.values(index)[None, :, first:], None)
+        keys, values = self.keys(index)[None, :, first:], self.values(index)[None, :, first:]
+        return attention(q.to(self.dtype), keys, values, None).to(q.dtype)
 
     def attend_and_store(self, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """`attend_causal` of one row whose K and V stay in the slot."""

@@ -6,7 +6,7 @@ def lengths_to_try(longest: int, count: int) -> list[int]:
 
     Two thirds of them are 1, 2, 3, …; the rest grow by a constant factor and end with `longest`.
 
-    Of 120 held-out gaps the embedded model, with no beam, fills 11 exactly with 8 of these lengths as with all 22, and
+    Of 120 held-out gaps the embedded model's canvas alone fills 11 exactly with 8 of these lengths as with all 22, and
     8 with quantiles of what lines of code have. Of 90 gaps it fills 11, and 9 with the 8 lengths at which a canvas
     without pins expects the suffix most: more often the right one is among those, 47 times, not 37, but short ones are
     missed.

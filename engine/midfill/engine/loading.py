@@ -108,7 +108,7 @@ def open_infiller(
 
 def _measure_steps(model: CausalGemma, settings: InfillSettings) -> None:
     """Over as many canvases as are denoised to the end, from the smallest to the largest, where time is limited."""
-    if isinstance(model, DiffusionGemma) and settings.beam is None and settings.latency_ms is not None:
+    if isinstance(model, DiffusionGemma) and settings.search is None and settings.latency_ms is not None:
         sizes = settings.canvas_size(1), settings.canvas_size(settings.longest_hole // 4), settings.longest_canvas
         model.step_times = step_times(model, settings.num_finalists * settings.num_draws, sizes)
 

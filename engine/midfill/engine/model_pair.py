@@ -32,7 +32,7 @@ class ModelPair:
 
     @property
     def dtype(self) -> str:
-        """Of weights and KV, as torch calls it."""
+        """Of the weights, as torch calls it."""
         return self.fast.dtype
 
     def fill(self, request: InfillRequest) -> Generator[str, None, Infill]:

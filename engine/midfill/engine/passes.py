@@ -6,10 +6,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from midfill.engine.causal_gemma import CausalGemma
+from midfill.engine.causal_gemma import CausalGemma, LayerAttend
+from midfill.engine.config import FULL, SLIDING
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.kv import KVSlot
-from midfill.engine.token_tree import TokenTree, attend_side_by_side, attend_tree, lineage
 
 
 class Passes(Protocol):
@@ -38,19 +38,14 @@ def read_rows(model: CausalGemma, slot: KVSlot, ids: Tensor) -> Tensor:
     return model.encode(ids, _positions(slot, ids), slot.attend_causal)
 
 
-def read_tree(model: CausalGemma, slot: KVSlot, tree: TokenTree) -> Tensor:
-    """Hidden states [N, hidden] at the nodes of a tree that continues `slot`, and nothing is stored."""
-    seen = lineage(tree).to(slot.device)
-    ids = torch.tensor([tree.tokens], device=slot.device)
-    return model.encode(ids, len(slot.tokens) + seen.sum(dim=-1) - 1, attend_tree(slot, seen))[0]
-
-
+@torch.inference_mode()
 def denoise(
     model: DiffusionGemma, slot: KVSlot, canvas: Tensor, soft: Tensor | None, needed: Tensor | None = None
 ) -> Tensor:
     """Hidden states [B, C, hidden] of canvases [B, C] behind `slot`, self-conditioned by `soft` [B, C, hidden].
 
-    Where a CPU computes, positions that are not `needed` [B, C] are left out, and 0.
+    Where a CPU computes, positions that are not `needed` [B, C] are left out, and 0; K and V of the others come to
+    lie behind the cached ones, where they do not count.
     """
     if model.kernels is not None:
         return model.kernels.denoise(slot, canvas, soft)
@@ -58,10 +53,28 @@ def denoise(
         return model.denoise(canvas, _positions(slot, canvas), soft, slot.attend_canvas)
     rows, columns = needed.nonzero(as_tuple=True)
     flat = None if soft is None else soft[rows, columns][None]
-    attend = attend_side_by_side(slot, rows)
+    attend = _attend_side_by_side(slot, rows)
     found = model.denoise(canvas[rows, columns][None], len(slot.tokens) + columns, flat, attend)[0]
     return found.new_zeros(*canvas.shape, found.shape[-1]).index_put((rows, columns), found)
 
 
 def _positions(slot: KVSlot, ids: Tensor) -> Tensor:
     return torch.arange(len(slot.tokens), len(slot.tokens) + ids.shape[1], device=slot.device)
+
+
+def _attend_side_by_side(slot: KVSlot, canvases: Tensor) -> LayerAttend:
+    """Attention of the positions of several canvases, [1, H, N, D], each of the one that `canvases` [N] says.
+
+    On sliding layers all see the same last window - 1 prompt tokens, as `KVSlot.attend_canvas` has it.
+    """
+    past, num_positions = len(slot.tokens), len(canvases)
+    slot.reserve(past + num_positions)
+    full = torch.zeros(num_positions, past + num_positions, device=slot.device, dtype=slot.dtype)
+    full[:, past:].masked_fill_(canvases[:, None] != canvases, -torch.inf)
+    recent = full[:, max(0, past - slot.config.sliding_window + 1) :]
+    masks = {FULL: full, SLIDING: recent}
+
+    def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return slot.attend_behind(index, q, k, v, masks[slot.config.layers[index].kind])
+
+    return attend

@@ -113,8 +113,7 @@ class PrefixCache(Generic[Model]):
         return slot
 
     def _new_slot(self) -> KVSlot:
-        weight = self.model.embed_tokens.weight
-        return KVSlot(self.model.config, weight.device, weight.dtype)
+        return KVSlot(self.model.config, self.model.embed_tokens.weight.device, self.model.kv_dtype)
 
     def drop_idle(self) -> None:
         """Drops all slots that are not in use."""

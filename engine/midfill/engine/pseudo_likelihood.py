@@ -36,7 +36,7 @@ def scored_by_canvas(
 ) -> list[Candidate]:
     """The fills as candidates, best first, by the canvas mode; one pass over `STRIPES` canvases a fill.
 
-    The slot stays as it was.
+    The slot's tokens stay.
     """
     layout = stripes(fills, suffix, vocabulary, settings)
     places = layout.hole.nonzero(as_tuple=True)

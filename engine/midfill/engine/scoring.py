@@ -7,8 +7,9 @@ from torch import Tensor
 
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
-from midfill.engine.passes import read_rows, read_tree
+from midfill.engine.passes import read_rows
 from midfill.engine.token_tree import token_tree
+from midfill.engine.tree_kv import TreeKV
 
 LOGITS_AT_ONCE = 1 << 26
 """256 positions of Google's vocabulary: 268 MB in float32, three times over. Each part reads the embedding once."""
@@ -18,7 +19,7 @@ LOGITS_AT_ONCE = 1 << 26
 def continuation_log_probabilities(
     model: CausalGemma, slot: KVSlot, continuations: Sequence[Sequence[int]]
 ) -> list[Tensor]:
-    """Log-probability of each token of each continuation of the cached prompt: one causal pass for all, slot unchanged.
+    """Log-probability of each token of each continuation of the cached prompt, whose tokens stay: one causal pass.
 
     For each continuation, of one token or more, a float32 tensor as long as it is.
     """
@@ -35,15 +36,20 @@ def continuation_log_probabilities(
     return list(found.split([len(each) for each in continuations]))
 
 
+def log_probabilities(model: CausalGemma, hidden: Tensor) -> Tensor:
+    """Of the token that follows: hidden states [N, hidden] -> [N, V] float32."""
+    return model.logits(hidden).log_softmax(dim=-1)
+
+
 def log_probabilities_at(model: CausalGemma, hidden: Tensor, rows: list[int], tokens: list[int]) -> Tensor:
     """Of each of `tokens` [N] by the hidden state that `rows` [N] says, of those in `hidden`: [N] float32."""
     at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
     if len(hidden) <= at_once:
-        return model.logits(hidden).log_softmax(dim=-1)[rows, tokens]
+        return log_probabilities(model, hidden)[rows, tokens]
     parts = []
     for start in range(0, len(rows), at_once):
         part = tokens[start : start + at_once]
-        follow = model.logits(hidden[rows[start : start + at_once]]).log_softmax(dim=-1)
+        follow = log_probabilities(model, hidden[rows[start : start + at_once]])
         parts.append(follow[list(range(len(part))), part])
     return torch.cat(parts)
 
@@ -66,5 +72,7 @@ def _read_tree(
 ) -> tuple[Tensor, list[list[int]]]:
     """The same, as a tree: without padding, and with what continuations begin with alike read once."""
     tree = token_tree([tokens[:-1] for tokens in continuations])
-    hidden = read_tree(model, slot, tree) if tree.tokens else model.embed_tokens.weight[:0]
+    if not tree.tokens:
+        return model.embed_tokens.weight[:0], tree.paths
+    hidden = TreeKV(model, slot).grow(tree.parents, tree.tokens)
     return hidden, tree.paths

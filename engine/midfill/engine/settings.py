@@ -4,9 +4,10 @@ from typing import Literal
 
 import msgspec
 
-from midfill.engine.beam import BeamSettings
+from midfill.engine.best_first import SearchSettings
 from midfill.engine.canvas import DenoiseSettings
 from midfill.engine.choosing import SampleSettings
+from midfill.engine.constrained_beam import BeamSettings
 from midfill.engine.generation_defaults import GenerationDefaults
 from midfill.engine.prompt import PromptLimits
 from midfill.engine.tokenizer import Tokenizer
@@ -43,7 +44,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     num_lengths: int
     """Hole lengths that are drafted side by side, in one step."""
     num_finalists: int
-    """Drafts that are denoised to the end, where no beam writes beside them."""
+    """Drafts that are denoised to the end, where there is no `search`."""
     num_draws: int
     """Times that each of their lengths is denoised then, from other noise."""
     suffix_head: int
@@ -54,14 +55,16 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The mode that chooses between fills of a canvas, those held to JSON apart.
 
     `canvas` is for checkpoints whose causal mode is not to be trusted. Of 100 held-out gaps the embedded model finds 18
-    with its causal mode as the judge and 14 with its canvas mode, in 1.6 times the time; 11 and 10 without the beam.
+    with its causal mode as the judge and 14 with its canvas mode, in 1.6 times the time, beside a beam of 8; 11 and 10
+    without any.
     """
     latency_ms: float | None = None
     """Milliseconds that denoising to the end may take in fast mode, by what a step took when the model was loaded."""
-    beam: BeamSettings | None = None
-    """How the causal mode writes, token by token, beside the drafts; None has the canvas denoise them to the end.
+    search: SearchSettings | None = None
+    """How the causal mode looks for fills from the drafts on; None has the canvas denoise them to the end.
 
-    It is for small models: a large one reads most of its experts for each token, and the canvas is there to save that.
+    A beam as wide and long writes what is held to JSON. It is for small models: a large one reads most of its experts
+    for each token, and the canvas is there to save that.
     """
     write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.5, top_k=64, top_p=0.95))
     """Best mode's."""
@@ -75,6 +78,12 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens that end a text, beside those of the model's config."""
     min_confidence: float = 0.3
     """Less sure fills are not shown, in JSON and for checkpoints without a gate, where eagerness is balanced."""
+
+    @property
+    def beam(self) -> BeamSettings | None:
+        """How fast mode writes what is held to JSON."""
+        search = self.search
+        return None if search is None else BeamSettings(search.width, search.longest, search.kept)
 
     @property
     def longest_hole(self) -> int:
@@ -94,20 +103,19 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
             limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64),
             denoise=generation.denoise_settings(mark_pins_from_step=0, settle_entropy=SETTLE_ENTROPY),
             longest_canvas=canvas_length,
-            # 22, with the same 4 lengths else, find the same of 400 held-out gaps, and texts a little less near.
+            # 22, with 4 lengths, find the same of 400 held-out gaps as 8, and texts a little less near.
             longest_candidate=min(8, canvas_length - suffix_head),
-            # 6 lengths, 2 finalists denoised beside the beam and no margin find the same 80 of 400 held-out gaps, and
-            # as near texts for the others (edit similarity 0.5760 and 0.5755), in half as much time again. Of 60 gaps
-            # of several lines neither finds any (similarity 0.154 and 0.150).
-            num_lengths=4,
+            # Of 400 held-out gaps and 224 lines of functions, 85 and 41 are exact so, with 2 lengths 84 and 41, with 4
+            # 83 and 40. Without drafts the search takes half a pass more; denoised to the end they give nothing more.
+            num_lengths=3,
             num_finalists=1,
             num_draws=1,
-            # 16 find no more (80 of 400 held-out gaps, as 8 do): the whole suffix is in the prompt.
-            suffix_head=min(8, canvas_length // 4),
+            # 2 find 83 and 40, 8 with 4 lengths 86 and 40: the whole suffix is in the prompt.
+            suffix_head=min(4, canvas_length // 4),
             scored_suffix=4,
-            # Of the same 400 gaps and 224 lines of functions, it finds 83 and 33 in 10.7 passes, with 3 kept 82 and 31
-            # in as many, and with a margin of 2 and `enough` 2, 82 and 30 in 8.9.
-            beam=BeamSettings(width=8, longest=16, kept=12, margin=3.0, enough=3),
+            # In 7.2 passes; a beam of 8 found 85 and 37 in 11. With 160 starts or `enough` 4 as many are exact, in as
+            # many passes and in 0.6 more; with a floor 1 nat higher 82 and 36, in 1 less.
+            search=SearchSettings(width=8, longest=16, kept=12, margin=3.0, enough=3, most=120, ahead=2),
             eos_token_ids=generation.eos_token_ids,
         )
     return InfillSettings(

@@ -68,10 +68,10 @@ def step_times(model: DiffusionGemma, num_rows: int, sizes: Sequence[int]) -> St
 
 def _step_ms(model: DiffusionGemma, num_rows: int, size: int) -> float:
     """The least that a step took: what else the machine does only makes it longer."""
-    weight = model.embed_tokens.weight
-    slot = KVSlot(model.config, weight.device, weight.dtype)
-    tokens = torch.zeros(num_rows, size, dtype=torch.int64, device=weight.device)
+    device = model.embed_tokens.weight.device
+    slot = KVSlot(model.config, device, model.kv_dtype)
+    tokens = torch.zeros(num_rows, size, dtype=torch.int64, device=device)
     layout = Layout(tokens, torch.ones_like(tokens, dtype=torch.bool))
     never_sure = DenoiseSettings(max_steps=TIMED_STEPS, confidence_threshold=-1.0)
-    ends = [time.perf_counter() for _ in decode(model, slot, layout, never_sure, Draws(0, weight.device))]
+    ends = [time.perf_counter() for _ in decode(model, slot, layout, never_sure, Draws(0, device))]
     return min(end - start for start, end in pairwise(ends)) * 1e3

@@ -59,7 +59,7 @@ def test_a_run_tells_all_figures_and_the_next_goes_on_from_its_fills(bench: Path
     assert found["records"][0]["difference"] == {"value": 0, "low": 0, "high": 0}
     assert found["records"][1]["solved"]["records"] == 3
     assert found["records"][1]["parses"] is None
-    assert found["variants"]["canvas"]["settings"]["beam"] is None
+    assert found["variants"]["canvas"]["settings"]["search"] is None
 
     kept = sorted((bench.parents[1] / "work" / "single-line").glob("*[0-9a-f].jsonl"))
     for path in kept:

@@ -39,7 +39,7 @@ FOUND: dict[str, Any] = {
     "sources": "4567",
     "limit": 40,
     "variants": {
-        "canvas": {"does": "the canvas", "set": ["beam=none"], "asked": {"mode": "fast", "seed": 0}},
+        "canvas": {"does": "the canvas", "set": ["search=none"], "asked": {"mode": "fast", "seed": 0}},
         "all": {"does": "everything", "set": [], "asked": {"mode": "fast"}},
     },
     "records": [record("one", "canvas", 0.2), record("two", "canvas", 0.4), record("one", "all", 0.3)],

@@ -13,7 +13,7 @@ class Variant(NamedTuple):
     asked: Asked = Asked()
 
 
-FIRST = ("beam=none", "num_lengths=18", "num_finalists=3", "longest_candidate=24", "suffix_head=16")
+FIRST = ("search=none", "num_lengths=18", "num_finalists=3", "longest_candidate=24", "suffix_head=16")
 """Settings of the canvas before there was anything beside it."""
 UNCHECKED = ("syntax_penalty=0", "repeat_penalty=0")
 """The causal mode chooses alone."""
@@ -30,7 +30,7 @@ VARIANTS = {
         "pins are marked from the second step on", (*FIRST, *PLAIN, "denoise.mark_pins_from_step=1"), ANYWHERE
     ),
     "settle-early": Variant("rows that are sure stop denoising", (*FIRST, *UNCHECKED), ANYWHERE),
-    "beam": Variant("fewer lengths, drafted in one step, and a beam search beside them", UNCHECKED, ANYWHERE),
+    "search": Variant("few lengths, drafted in one step, and the causal mode's search from there", UNCHECKED, ANYWHERE),
     "scope": Variant("and fills end with their scope", UNCHECKED),
     "syntax": Variant("and errors of syntax count", ("repeat_penalty=0",)),
     "all": Variant("and repeated lines do: as it ships"),

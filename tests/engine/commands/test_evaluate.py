@@ -202,15 +202,15 @@ def test_changed_settings_steer_every_fill(tmp_path: Path, output: Path, model: 
 
 
 def test_a_changed_setting_that_there_is_not_leaves_the_output_alone(tmp_path: Path, output: Path, model: Path) -> None:
-    with pytest.raises(InputError, match=r"--set beams: wanted one of limits, .*, got 'beams'"):
-        evaluate(write(tmp_path / "in.jsonl", *RECORDS), output=output, model=model, changes=("beams=none",))
+    with pytest.raises(InputError, match=r"--set searches: wanted one of limits, .*, got 'searches'"):
+        evaluate(write(tmp_path / "in.jsonl", *RECORDS), output=output, model=model, changes=("searches=none",))
     assert not output.exists()
 
 
 def test_switches_for_developers_are_taken_and_hidden(capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["eval", "in.jsonl", "-o", "out.jsonl", "--candidates", "3", "--set", "beam=none", "--set", "num_lengths=2"]
-    _, bound, _ = app.parse_args(line, exit_on_error=False)
-    assert bound.arguments["changes"] == ("beam=none", "num_lengths=2")
+    switches = ["--candidates", "3", "--set", "search=none", "--set", "num_lengths=2"]
+    _, bound, _ = app.parse_args(["eval", "in.jsonl", "-o", "out.jsonl", *switches], exit_on_error=False)
+    assert bound.arguments["changes"] == ("search=none", "num_lengths=2")
     app.help_print(["eval"])
     told = capsys.readouterr().out
     assert "--candidates" in told

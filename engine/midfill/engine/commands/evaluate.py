@@ -115,7 +115,7 @@ def evaluate(
     seed
         Of every fill.
     changes
-        NAME=VALUE, a field of the engine's settings: num_lengths=8, denoise.max_steps=4, beam=none.
+        NAME=VALUE, a field of the engine's settings: num_lengths=8, denoise.max_steps=4, search=none.
     """
     check_options(max_tokens, seed)
     if not 1 <= candidates <= MOST_CANDIDATES:
