@@ -19,7 +19,7 @@ from midfill.engine.gemma4_config import TARGETS
 from midfill.engine.infill import KV_BYTES, Infiller
 from midfill.engine.installed import drafter_of, embedded_model
 from midfill.engine.json_files import read_json
-from midfill.engine.machine import measure_cpu
+from midfill.engine.machine import has_bfloat16
 from midfill.engine.memory import fits, free_bytes, keep_freed_memory, needed_bytes
 from midfill.engine.model_pair import ModelPair
 from midfill.engine.settings import InfillSettings, settings_for
@@ -165,4 +165,4 @@ def working_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware multiplies it, else float32; never float16, which CPUs emulate ten times slower."""
     if device.type == "cuda":
         return torch.bfloat16
-    return torch.bfloat16 if measure_cpu().has_fast_bfloat16 else torch.float32
+    return torch.bfloat16 if has_bfloat16() else torch.float32

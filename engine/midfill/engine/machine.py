@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 BENCHMARK_S = 0.005
-FAST_BFLOAT16 = 1.2  # times the float32 speed
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What Linux calls the instructions that multiply bfloat16, on x86 and on ARM."""
 
 
 class Cpu(msgspec.Struct, frozen=True):
@@ -27,11 +29,7 @@ class Cpu(msgspec.Struct, frozen=True):
     num_threads: int
     float32_gflops: float
     bfloat16_gflops: float
-
-    @property
-    def has_fast_bfloat16(self) -> bool:
-        """False where bfloat16 is emulated: it then saves memory, not time."""
-        return self.bfloat16_gflops >= FAST_BFLOAT16 * self.float32_gflops
+    has_bfloat16: bool
 
 
 class Gpu(msgspec.Struct, frozen=True):
@@ -92,6 +90,19 @@ def _checkpoint(directory: Path) -> Checkpoint | None:
     return Checkpoint(str(directory), sum(path.stat().st_size for path in directory.glob("*.safetensors")))
 
 
+@cache
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16, by Linux' word; elsewhere models are float32 on the CPU.
+
+    Where it is emulated it saves memory, not time. It is not measured: a busy machine would at times say otherwise, and
+    then come to other fills for the same seed.
+    """
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return not BFLOAT16_FLAGS.isdisjoint(flags.split())
+
+
 # torch is imported in the functions that need it: this module also has to say that it is missing.
 
 
@@ -105,7 +116,7 @@ def measure_cpu() -> Cpu:
         speeds = _matmul_gflops(torch.float32), _matmul_gflops(torch.bfloat16)
     finally:
         torch.set_num_threads(num_threads)
-    return Cpu(os.cpu_count() or 1, num_threads, *speeds)
+    return Cpu(os.cpu_count() or 1, num_threads, *speeds, has_bfloat16())
 
 
 def _matmul_gflops(dtype: "torch.dtype", size: int = 256) -> float:

@@ -3,7 +3,6 @@
 import ctypes
 import platform
 import shutil
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import psutil
 
-from midfill.engine.machine import Gpu, gpus
+from midfill.engine.machine import Gpu, gpus, has_bfloat16
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +30,6 @@ are 4.5, and some is lost between pieces.
 
 DEVICES = ("nvidia[0-9]*", "kfd", "dxg")
 """What the drivers of cards that torch can use put into /dev: NVIDIA's, AMD's and that of Windows under Linux."""
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""What Linux calls the instructions that multiply bfloat16, on x86 and on ARM."""
 
 KEPT_BYTES = 256 << 20
 """Freed memory that stays with the process."""
@@ -59,7 +56,7 @@ def find_place() -> Place:
     if cards := _cards():
         return Place(cards[0].name, cards[0].free_bytes, cards[0].total_bytes, "bfloat16")
     memory = psutil.virtual_memory()
-    return Place(None, memory.available, memory.total, "bfloat16" if _has_bfloat16() else "float32")
+    return Place(None, memory.available, memory.total, "bfloat16" if has_bfloat16() else "float32")
 
 
 def free_bytes(device: "torch.device") -> int:
@@ -96,15 +93,3 @@ def fits(weight_bytes: int, free_bytes: int) -> bool:
 def _cards() -> tuple[Gpu, ...]:
     has_driver = shutil.which("nvidia-smi") or any(any(Path("/dev").glob(name)) for name in DEVICES)
     return gpus() if has_driver and find_spec("torch") else ()
-
-
-@cache
-def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16, by Linux' word; elsewhere, weights are taken to need float32.
-
-    The loader measures it, but that takes torch.
-    """
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return not BFLOAT16_FLAGS.isdisjoint(flags.split())
