@@ -146,7 +146,8 @@ def test_lengths_side_by_side_become_what_each_becomes_alone():
     for row, length in enumerate(lengths):
         alone = decode(MODEL, slot, layout_of(length), settings, DrawsOfRows([length], [row]))
         for beside, canvas in zip(together, alone, strict=True):
-            torch.testing.assert_close(beside.entropies[row], canvas.entropies[0], atol=1e-5, rtol=0)
+            # Other row counts, other sums: up to 1.6e-5 where float32 is multiplied by AVX2.
+            torch.testing.assert_close(beside.entropies[row], canvas.entropies[0], atol=5e-5, rtol=0)
             assert torch.equal(beside.tokens[row], canvas.tokens[0])
 
 

@@ -5,29 +5,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from midfill.engine.cpu_products import CPUProduct, pad_rows, padded_rows
+from midfill.engine.cpu_products import (
+    LARGEST_HALF,
+    HalfWeights,
+    InOneDNN,
+    Plain,
+    has_half_weights,
+    has_layout,
+    pad_rows,
+    padded_rows,
+    product_with,
+)
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2**-7}
 """Relative: float32 sums in another order; bfloat16 rounds once, and its definition after each operation."""
+OF_HALF_WEIGHTS = 2**-9
+"""Each weight is rounded by 2**-11; gelu's slope and what it is multiplied by are little more than 1."""
+BOTH = pytest.mark.parametrize("dtype", TOLERANCE)
+ROWS = pytest.mark.parametrize("num_rows", [1, 8, 9, 64, 96])
 
 
 def drawn(*shape: int, dtype: torch.dtype) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape))).to(dtype)
 
 
-@pytest.fixture(params=[True, False], ids=["oneDNN", "without"])
-def product_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
-    if not request.param:
-        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    return CPUProduct
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("num_rows", [1, 8, 9, 64, 96])
-def test_a_product_is_what_linear_is(product_of: type[CPUProduct], num_rows: int, dtype: torch.dtype):
+def check(kind: type[Plain], num_rows: int, dtype: torch.dtype, tolerance: float) -> None:
     weights, x = drawn(40, 24, dtype=dtype) / 5, drawn(num_rows, 24, dtype=dtype)
-    other, product = drawn(num_rows, 40, dtype=dtype), product_of(weights)
+    other, product = drawn(num_rows, 40, dtype=dtype), kind(weights)
     expected = F.linear(x.double(), weights.double())
     gelu = F.gelu(expected, approximate="tanh")
     for found, wanted in (
@@ -36,7 +40,51 @@ def test_a_product_is_what_linear_is(product_of: type[CPUProduct], num_rows: int
         (product.times(x, other), expected * other.double()),
     ):
         assert found.dtype == dtype
-        torch.testing.assert_close(found.double(), wanted, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+        torch.testing.assert_close(found.double(), wanted, rtol=tolerance, atol=tolerance)
+
+
+@torch.inference_mode()
+@BOTH
+@ROWS
+def test_a_plain_product_is_what_linear_is(num_rows: int, dtype: torch.dtype):
+    check(Plain, num_rows, dtype, TOLERANCE[dtype])
+
+
+@torch.inference_mode()
+@BOTH
+@ROWS
+def test_a_product_of_onednn_is_what_linear_is(num_rows: int, dtype: torch.dtype):
+    if not has_layout(dtype):
+        pytest.skip(f"oneDNN lays out no weights in {dtype} here")
+    check(InOneDNN, num_rows, dtype, TOLERANCE[dtype])
+
+
+@torch.inference_mode()
+@ROWS
+def test_a_product_with_half_weights_rounds_them_and_nothing_else(num_rows: int):
+    if not has_half_weights():
+        pytest.skip("FBGEMM is not there")
+    check(HalfWeights, num_rows, torch.float32, OF_HALF_WEIGHTS)
+    weights, x = drawn(40, 24, dtype=torch.float32), drawn(num_rows, 24, dtype=torch.float32)
+    rounded = F.linear(x, weights.half().float())
+    torch.testing.assert_close(HalfWeights(weights)(x), rounded, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("has_half", [True, False])
+@pytest.mark.parametrize("has_onednn", [True, False])
+def test_what_is_fastest_is_taken_of_what_there_is(monkeypatch: pytest.MonkeyPatch, has_half: bool, has_onednn: bool):
+    monkeypatch.setattr("midfill.engine.cpu_products.has_half_weights", lambda: has_half)
+    monkeypatch.setattr("midfill.engine.cpu_products.has_layout", lambda dtype: has_onednn)
+    monkeypatch.setattr(HalfWeights, "__init__", Plain.__init__)
+    monkeypatch.setattr(InOneDNN, "__init__", Plain.__init__)
+    without = InOneDNN if has_onednn else Plain
+    weights = drawn(40, 24, dtype=torch.float32)
+    assert type(product_with(weights)) is (HalfWeights if has_half else without)
+    assert type(product_with(weights.bfloat16())) is without
+    weights[0, 0] = 2 * LARGEST_HALF  # float16 has nothing for it
+    assert type(product_with(weights)) is without
+    weights[0, 0] = torch.nan
+    assert type(product_with(weights)) is without
 
 
 def test_numbers_of_rows_are_few_and_waste_little():

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from midfill.engine.causal_gemma import CausalGemma, LayerAttend
 from midfill.engine.config import LayerConfig, TextConfig
-from midfill.engine.cpu_products import CPUProduct, pad_rows
+from midfill.engine.cpu_products import CPUProduct, pad_rows, product_with
 from midfill.engine.gemma4 import Attend, Attention, DecoderLayer, RMSNorm, rotary_table
 
 POSITIONS = 1024
@@ -38,7 +38,7 @@ def lay_out_for_cpu(model: CausalGemma) -> None:
         layers = [layer for layer in model.layers if isinstance(layer, DecoderLayer)]
         laid_out = [CPULayer(layer, model.config, index) for index, layer in enumerate(layers)]
         model.layers = nn.ModuleList(laid_out)
-        model.on_cpu = OnCPU(CPULayers(laid_out, model.norm, model.config), CPUProduct(model.embed_tokens.weight))
+        model.on_cpu = OnCPU(CPULayers(laid_out, model.norm, model.config), product_with(model.embed_tokens.weight))
 
 
 class OnCPU(NamedTuple):
@@ -127,8 +127,8 @@ class CPUAttention:
         assert attention.k_norm is not None
         rows = torch.cat((attention.q_proj.weight, key.weight, (value or key).weight))
         self.dtype, self.size = rows.dtype, layer.head_dim
-        self.qkv = CPUProduct(times_columns(rows, norm_weights(norm)))
-        self.out = CPUProduct(attention.o_proj.weight)
+        self.qkv = product_with(times_columns(rows, norm_weights(norm)))
+        self.out = product_with(attention.o_proj.weight)
         self.heads = [layer.num_heads, layer.num_kv_heads, layer.num_kv_heads]
         self.norms = self._head_norms(attention.q_norm, attention.k_norm)
         self.least = least_length(self.size, config.rms_norm_eps)
@@ -165,11 +165,11 @@ class CPUFeedForward:
         self.num_dense = mlp.gate_proj.out_features
         self.num_experts, _, self.size = experts.down_proj.shape
         self.dtype, self.top_k = gate.dtype, router.top_k
-        self.gate = CPUProduct(_side_by_side(mlp.gate_proj.weight, gate, *before))
-        self.up = CPUProduct(_side_by_side(mlp.up_proj.weight, up, *before))
-        self.down = CPUProduct(mlp.down_proj.weight)
+        self.gate = product_with(_side_by_side(mlp.gate_proj.weight, gate, *before))
+        self.up = product_with(_side_by_side(mlp.up_proj.weight, up, *before))
+        self.down = product_with(mlp.down_proj.weight)
         scaled = experts.down_proj.float() * router.per_expert_scale.float()[:, None, None]
-        self.experts_down = CPUProduct(scaled.transpose(0, 1).flatten(1).to(self.dtype))
+        self.experts_down = product_with(scaled.transpose(0, 1).flatten(1).to(self.dtype))
         self.router = router.proj.weight.float() * router.scale.float()
         self.after = torch.stack(after)
         self.least = least_length(mlp.gate_proj.in_features, router.eps)
