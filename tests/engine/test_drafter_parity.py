@@ -17,8 +17,8 @@ from midfill.engine.drafter import Drafter
 from midfill.engine.errors import CheckpointError
 from midfill.engine.gemma4_checkpoint import load_drafter
 
-TOLERANCE = 1e-5
-"""Absolute, float32: four small layers; the largest seen is 5e-6."""
+TOLERANCE = 5e-5
+"""Absolute, float32: four small layers; the largest seen is 5e-6, and 1.6e-5 where AVX2 multiplies."""
 each_drafted = pytest.mark.parametrize("gemma4", list(DRAFTED), indirect=True)
 
 
