@@ -138,8 +138,10 @@ class _Denoiser:
         if self.layout.refine is not None:
             self._refine(log_probabilities, hole, self.layout.refine)
             logits = log_probabilities
-        probabilities = log_probabilities.exp()
-        entropies = torch.zeros(hole.shape, device=hole.device).masked_scatter(hole, entropy(log_probabilities))
+        # Their `exp`, in less time: a CPU's library takes 20 times as long where that comes near to 0.
+        probabilities = log_probabilities.softmax(dim=-1)
+        found = entropy(probabilities, log_probabilities)
+        entropies = torch.zeros(hole.shape, device=hole.device).masked_scatter(hole, found)
         if settings.max_steps > 1:  # else the prediction is all that is wanted; transformers draws behind each step
             self.noisy = self._renoised(probabilities, entropies, tokens, hole)
         is_last = step + 1 == settings.max_steps

@@ -12,9 +12,9 @@ def temperature(step: int, num_steps: int, t_min: float, t_max: float) -> float:
     return t_min + (t_max - t_min) * (num_steps - step) / num_steps
 
 
-def entropy(log_probabilities: Tensor) -> Tensor:
-    """Entropy in nats of each row: finite log-probabilities [..., V] float32 -> [...]."""
-    return -torch.linalg.vecdot(log_probabilities.exp(), log_probabilities)
+def entropy(probabilities: Tensor, log_probabilities: Tensor) -> Tensor:
+    """Entropy in nats of each row: probabilities [..., V] float32, and their logarithms, which are finite -> [...]."""
+    return -torch.linalg.vecdot(probabilities, log_probabilities)
 
 
 def accept_mask(entropies: Tensor, hole: Tensor, entropy_bound: float) -> Tensor:
