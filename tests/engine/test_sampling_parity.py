@@ -25,7 +25,8 @@ def test_the_same_positions_are_accepted(scale: int, bound: float, record_proper
     tokens = torch.zeros(4, C, dtype=torch.long)
     sampler: Any = EntropyBoundSampler(EntropyBoundSamplerConfig(bound), C, V, max_denoising_steps=48)
     sampler.accept_canvas(tokens, tokens, logits, cur_step=1)
-    accepted = accept_mask(entropy(logits.log_softmax(dim=-1)), torch.ones(4, C, dtype=torch.bool), bound)
+    entropies = entropy(logits.softmax(dim=-1), logits.log_softmax(dim=-1))
+    accepted = accept_mask(entropies, torch.ones(4, C, dtype=torch.bool), bound)
     record_property("accepted positions", ("random logits", int((accepted != sampler.accepted_token_mask).sum())))
     assert torch.equal(accepted, sampler.accepted_token_mask)
 
