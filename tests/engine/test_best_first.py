@@ -14,6 +14,7 @@ from midfill.engine.continuations import Continuations
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.scoring import continuation_log_probabilities
+from midfill.engine.writable import AnyText
 
 MODEL = small_model()
 CACHE = PrefixCache(MODEL, 1 << 30)
@@ -43,7 +44,7 @@ def search(
     slot: KVSlot | None = None,
 ) -> Generator[list[list[int]], None, None]:
     known = Continuations(MODEL, slot or encoded())
-    return best_first_search(known, drafts, SUFFIX_START, all_but(writable), banned_first, settings)
+    return best_first_search(known, drafts, SUFFIX_START, AnyText(all_but(writable), banned_first), settings)
 
 
 def log_probability(slot: KVSlot, fill: list[int]) -> float:
@@ -112,14 +113,14 @@ def test_guesses_are_taken_from_the_prompt(monkeypatch: pytest.MonkeyPatch):
     CACHE.encode(slot, [3, 8, 21, 34, 9, 3])
     known = Continuations(MODEL, slot)
     settings = SearchSettings(8, longest=3, kept=2, ahead=2)
-    next(best_first_search(known, [], SUFFIX_START, all_but([8, 21, 34]), None, settings))
+    next(best_first_search(known, [], SUFFIX_START, AnyText(all_but([8, 21, 34])), settings))
     monkeypatch.setattr(MODEL, "encode", None)  # nothing more is read
     assert len(known.log_probabilities([[8, 21, 34, 40]])[0]) == 4
 
 
 def test_the_first_pass_is_as_wide_as_the_others():
     known = Continuations(MODEL, encoded())
-    next(best_first_search(known, [], SUFFIX_START, all_but(list(range(64))), None, SearchSettings(24, 3, 2)))
+    next(best_first_search(known, [], SUFFIX_START, AnyText(all_but(list(range(64)))), SearchSettings(24, 3, 2)))
     assert known.num_nodes == 24
 
 

@@ -14,6 +14,7 @@ from midfill.engine.continuations import Continuations
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.scoring import continuation_log_probabilities
 from midfill.engine.tree_kv import TreeKV
+from midfill.engine.writable import AnyText
 
 each_length = pytest.mark.parametrize("length", [1, 4, 8, 9, 40])
 """Tokens: one, fewer than a window, a window, one more, many windows."""
@@ -105,7 +106,7 @@ def test_scores_trees_and_searches_see_what_whole_sequences_show(gemma4: Gemma4P
     banned = torch.zeros(gemma4.loaded.config.vocab_size, dtype=torch.bool)
     known = Continuations(gemma4.loaded.model, slot)
     settings = SearchSettings(width=3, longest=4, kept=2, most=9, ahead=1)
-    *_, fills = best_first_search(known, ends, 5, banned, None, settings)
+    *_, fills = best_first_search(known, ends, 5, AnyText(banned), settings)
     found = gemma4.logits(prompt + fills[0] + [5]).log_softmax(dim=-1)
     wanted = [float(found[19 + place, token]) for place, token in enumerate([*fills[0], 5])]
     assert known.log_probabilities([[*fills[0], 5]])[0] == pytest.approx(wanted, abs=TOLERANCE)

@@ -12,11 +12,11 @@ from collections.abc import Generator, Sequence
 
 import msgspec
 import torch
-from torch import Tensor
 
 from midfill.engine.continuations import Continuations, Step
 from midfill.engine.cpu_products import padded_rows
 from midfill.engine.lookahead import Lookahead
+from midfill.engine.writable import Writable
 
 BRANCHING = 8
 """The likeliest tokens that are tried after each start."""
@@ -51,18 +51,16 @@ def best_first_search(
     known: Continuations,
     drafts: Sequence[Sequence[int]],
     suffix_start: int,
-    banned: Tensor,
-    banned_first: Tensor | None,
+    writable: Writable,
     settings: SearchSettings,
 ) -> Generator[list[list[int]], None, None]:
     """The best fills found so far, best first: a `next()` is a forward pass.
 
-    A fill's log-probability is that of its tokens and then `suffix_start`. What `banned` and `banned_first`, [V] bool,
-    say may not be written, and not as the first token. `drafts` are fills that are looked at first. What is read stays
-    in `known`, of which nothing was read before.
+    A fill's log-probability is that of its tokens and then `suffix_start`. `drafts` are fills that are looked at first,
+    as far as they are `writable`. What is read stays in `known`, of which nothing was read before.
     """
     assert not known.num_nodes
-    search = _Search(known, suffix_start, banned, banned_first, settings)
+    search = _Search(known, suffix_start, writable, settings)
     new = search.drafted(drafts)
     while search.add_likeliest(new, settings.width):
         search.add_guesses(new)
@@ -75,17 +73,8 @@ def best_first_search(
 class _Search:
     """What one search has seen so far. Starts of fills are nodes of `known`, by whose numbers they are listed."""
 
-    def __init__(
-        self,
-        known: Continuations,
-        suffix_start: int,
-        banned: Tensor,
-        banned_first: Tensor | None,
-        settings: SearchSettings,
-    ) -> None:
-        self.known, self.settings, self.suffix_start = known, settings, suffix_start
-        self.banned = banned
-        self.banned_first = banned if banned_first is None else banned | banned_first
+    def __init__(self, known: Continuations, suffix_start: int, writable: Writable, settings: SearchSettings) -> None:
+        self.known, self.settings, self.suffix_start, self.writable = known, settings, suffix_start, writable
         self.last_of_prompt = known.slot.tokens[-1]
         self.lookahead = Lookahead(known.slot.tokens)
         self.starts = list[list[int]]()
@@ -97,8 +86,8 @@ class _Search:
         self.order = itertools.count()
         self.queue = list[tuple[float, int, Step]]()
         """A heap of steps to read: less the log-probability of what they make, the order that they came in."""
-        first = known.first.masked_fill(self.banned_first, -torch.inf)
-        for log_probability, token in _likeliest(first[None], max(BRANCHING, settings.width))[0]:
+        first = writable.likeliest([None], known.first[None], [-math.inf], max(BRANCHING, settings.width))[0]
+        for log_probability, token in first:
             self._push(log_probability, (None, token), -math.inf)
 
     def drafted(self, drafts: Sequence[Sequence[int]]) -> dict[Step, int]:
@@ -107,7 +96,7 @@ class _Search:
         for draft in drafts:
             parent = None
             for token in draft[: self.settings.longest]:
-                if not self._may_be_written((parent, token)):
+                if not self.writable.allows((parent, token)):
                     break
                 parent = self._place((parent, token), new)
         return new
@@ -129,7 +118,7 @@ class _Search:
                 token = self.lookahead.guess(*self._last_two(last))
                 if token is None or len(self.starts[last]) == self.settings.longest or (last, token) in new:
                     break
-                if not self._may_be_written((last, token)):
+                if not self.writable.allows((last, token)):
                     break
                 last = self._place((last, token), new)
 
@@ -139,17 +128,27 @@ class _Search:
         for (parent, _), own in zip(new, self.known.of_steps(list(new)), strict=True):
             self.log_probabilities.append(own if parent is None else self.log_probabilities[parent] + own)
         ends = follow[:, self.suffix_start].tolist()
-        found = [(self.log_probabilities[node] + end, node) for node, end in zip(new.values(), ends, strict=True)]
+        nodes, may_end = list(new.values()), self.writable.may_end(list(new.values()))
+        found = [
+            (self.log_probabilities[node] + end, node)
+            for node, end, may in zip(nodes, ends, may_end, strict=True)
+            if may
+        ]
         self.ended = sorted([*self.ended, *found], reverse=True)[: self.settings.kept]
-        floor, likely = self._floor(), _likeliest(follow.masked_fill(self.banned, -torch.inf), BRANCHING)
-        for node, after in zip(new.values(), likely, strict=True):
-            self.lookahead.learn(*self._last_two(node), after[0][1])
+        floor = self._floor()
+        floors = [floor - self.log_probabilities[node] for node in nodes]
+        likely = self.writable.likeliest(nodes, follow, floors, BRANCHING)
+        for node, after in zip(nodes, likely, strict=True):
+            if after:
+                self.lookahead.learn(*self._last_two(node), after[0][1])
             if len(self.starts[node]) < self.settings.longest:
                 for log_probability, token in after:
                     self._push(self.log_probabilities[node] + log_probability, (node, token), floor)
 
     def fills(self) -> list[list[int]]:
         """The best, best first."""
+        if not self.ended:
+            return []
         floor, least = self.ended[0][0] - self.settings.margin, self.settings.least
         given = (node for place, (likely, node) in enumerate(self.ended) if likely > floor or place < least)
         return [self.starts[node] for node in given]
@@ -169,19 +168,10 @@ class _Search:
         node, (parent, token) = self.known.place(step, new), step
         if node == len(self.starts):
             self.starts.append([token] if parent is None else [*self.starts[parent], token])
+            self.writable.add(step)
         return node
-
-    def _may_be_written(self, step: Step) -> bool:
-        parent, token = step
-        return not (self.banned_first if parent is None else self.banned)[token]
 
     def _last_two(self, node: int) -> tuple[int, int]:
         """The last tokens of a start, with what stands before it."""
         start = self.starts[node]
         return start[-2] if len(start) > 1 else self.last_of_prompt, start[-1]
-
-
-def _likeliest(allowed: Tensor, count: int) -> list[list[tuple[float, int]]]:
-    """Of log-probabilities [N, V], the `count` highest of each row, and their tokens."""
-    found, tokens = allowed.topk(min(count, allowed.shape[1]), dim=-1)
-    return [list(zip(*each, strict=True)) for each in zip(found.tolist(), tokens.tolist(), strict=True)]

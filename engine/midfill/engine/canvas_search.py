@@ -23,6 +23,7 @@ from midfill.engine.prompt import Prompt
 from midfill.engine.pseudo_likelihood import scored_by_canvas
 from midfill.engine.settings import InfillSettings
 from midfill.engine.steps import budgeted
+from midfill.engine.writable import AnyText
 
 
 class CanvasSearch(NamedTuple):
@@ -72,11 +73,10 @@ class CanvasSearch(NamedTuple):
         self, known: Continuations, drafts: Sequence[list[int]], settings: SearchSettings, max_tokens: int
     ) -> Generator[str, None, tuple[list[list[int]], int]]:
         """Fills that the causal mode writes, and the passes taken. The text so far is the best."""
-        vocabulary = self.vocabulary
         settings = msgspec.structs.replace(settings, longest=min(max_tokens, settings.longest))
-        first = vocabulary.not_starting_with(self.prompt.partial)
+        writable = AnyText(self.vocabulary.unwritable, self.vocabulary.not_starting_with(self.prompt.partial))
         fills, passes = [], 0
-        search = best_first_search(known, drafts, self.prompt.suffix[0], vocabulary.unwritable, first, settings)
+        search = best_first_search(known, drafts, self.prompt.suffix[0], writable, settings)
         for passes, fills in enumerate(search, start=1):  # noqa: B007 (used after the loop)
             yield self._text(fills[0] if fills else [])
         return fills, passes

@@ -1,6 +1,6 @@
 """The search for a fill that is held to a grammar: every candidate may stand in the hole, whatever the model thinks.
 
-Rows of the canvas go through the lattice, the beam search takes allowed tokens only, and what the grammar itself can
+Rows of the canvas go through the lattice, the causal mode writes allowed tokens only, and what the grammar itself can
 complete comes to those. The causal mode ranks them, as it does elsewhere.
 """
 
@@ -10,10 +10,12 @@ from typing import NamedTuple
 import msgspec
 from torch import Tensor
 
+from midfill.engine.best_first import SearchSettings, best_first_search
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored
 from midfill.engine.canvas import Layout, Refine, decode
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.constrained_beam import BeamSettings, constrained_beam_search
+from midfill.engine.continuations import Continuations
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.grammars import Hold
@@ -24,9 +26,10 @@ from midfill.engine.schema.lattice import Lattice, Path
 from midfill.engine.schema.token_automaton import TokenAutomaton
 from midfill.engine.settings import InfillSettings
 from midfill.engine.tokenizer import Tokenizer
+from midfill.engine.writable import HeldText
 
 SPARE_TOKENS = 8
-"""The canvas and the beam are so much longer than the shortest fill that is known."""
+"""The canvas and what is written are so much longer than the shortest fill that is known."""
 LONGEST_BEAM = 2
 """Times the usual length; where no fill is so short, a beam would take a pass for each of its many tokens."""
 PATHS_A_ROW = 3
@@ -62,7 +65,7 @@ class HeldSearch(NamedTuple):
     draws: Draws
     hold: Hold
     beam: BeamSettings | None
-    """How far the causal mode writes; None leaves the fill to the canvas."""
+    """How far the causal mode writes in best mode; None for fast mode."""
 
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Allowed fills, best first, and the forward passes that looked for them; yields at least between the passes.
@@ -70,6 +73,8 @@ class HeldSearch(NamedTuple):
         The texts so far are empty: before the gate has let one pass, none may be shown.
         """
         completions = self.hold.completions(self.vocabulary.tokenizer, max_tokens)
+        if isinstance(self.model, DiffusionGemma) and self.beam is None and self.settings.search is not None:
+            return (yield from self._searched(self.model, completions, self.settings.search, max_tokens))
         if isinstance(self.model, DiffusionGemma):
             drafted, fills, steps = yield from self._on_canvases(self.model, completions, max_tokens)
         else:
@@ -80,6 +85,20 @@ class HeldSearch(NamedTuple):
         fresh = [list(fill) for fill in dict.fromkeys(map(tuple, [*fills, *written])) if fill not in known]
         found = sorted([*drafted, *self._score(fresh)], key=lambda one: one.score, reverse=True)
         return found, steps + passes
+
+    def _searched(
+        self, model: DiffusionGemma, completions: list[list[int]], settings: SearchSettings, max_tokens: int
+    ) -> Generator[str, None, tuple[list[Candidate], int]]:
+        """Drafts, `completions`, and fills that the causal mode finds from them on; the passes taken."""
+        drafts = yield from self._draft(model, self._lengths(max_tokens))
+        known = Continuations(model, self.slot)
+        first = _distinct([*completions, *drafts])
+        settings = msgspec.structs.replace(settings, longest=min(max_tokens, max(settings.longest, self._needed())))
+        writable, written, passes = HeldText(self.hold.tokens), list[list[int]](), 0
+        search = best_first_search(known, first, self.prompt.suffix[0], writable, settings)
+        for passes, written in enumerate(search, start=1):  # noqa: B007 (used after the loop)
+            yield ""
+        return self._score([*first, *written], known), 1 + passes
 
     def _on_canvases(
         self, model: DiffusionGemma, completions: list[list[int]], max_tokens: int
@@ -149,12 +168,12 @@ class HeldSearch(NamedTuple):
     def _is_short(self, one: Candidate) -> bool:
         return 0 < len(one.tokens) <= self.settings.longest_hole
 
-    def _score(self, fills: Iterable[Sequence[int]]) -> list[Candidate]:
-        """Those that are more than white space, as candidates, best first."""
+    def _score(self, fills: Iterable[Sequence[int]], known: Continuations | None = None) -> list[Candidate]:
+        """Those that are more than white space, as candidates, best first; what is `known` is not read again."""
         spell = self.vocabulary.tokenizer.decode_bytes
         useful = [fill for fill in _distinct(fills) if self.hold.text(spell(fill)).strip()]
         head = self.prompt.suffix[: self.settings.scored_suffix]
-        return scored(self.model, self.slot, useful, head) if useful else []
+        return scored(self.model, self.slot, useful, head, known) if useful else []
 
 
 class Choice(NamedTuple):

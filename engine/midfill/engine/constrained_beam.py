@@ -14,9 +14,7 @@ from midfill.engine.schema.lattice import LOWEST
 from midfill.engine.schema.token_automaton import NOWHERE, Edges, TokenAutomaton
 from midfill.engine.scoring import log_probabilities
 from midfill.engine.tree_kv import TreeKV
-
-LIKELY_TOKENS = 128
-"""Tokens that are tried after each hypothesis, beside the forced ones: the first few are often illegal."""
+from midfill.engine.writable import LIKELY_TOKENS
 
 
 class BeamSettings(msgspec.Struct, frozen=True):

@@ -174,7 +174,7 @@ class Infiller:
                 choice, others = self._choice(judged, prompt, request)
             else:
                 writes = request.mode == "best" or not self._has_canvas
-                beam = self.settings.write.held if writes else self.settings.beam
+                beam = self.settings.write.held if writes else None
                 search = HeldSearch(self.model, slot, prompt, self.vocabulary, self.settings, draws, hold, beam)
                 found, steps = yield from search.run(request.max_tokens)
                 least = MeanGate(self.settings.min_confidence).threshold(request.eagerness)

@@ -63,7 +63,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     search: SearchSettings | None = None
     """How the causal mode looks for fills from the drafts on; None has the canvas denoise them to the end.
 
-    A beam as wide and long writes what is held to JSON. It is for small models: a large one reads most of its experts
+    What is held to JSON is looked for so, too. It is for small models: a large one reads most of its experts
     for each token, and the canvas is there to save that.
     """
     write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.5, top_k=64, top_p=0.95))
@@ -78,12 +78,6 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens that end a text, beside those of the model's config."""
     min_confidence: float = 0.3
     """Less sure fills are not shown, in JSON and for checkpoints without a gate, where eagerness is balanced."""
-
-    @property
-    def beam(self) -> BeamSettings | None:
-        """How fast mode writes what is held to JSON."""
-        search = self.search
-        return None if search is None else BeamSettings(search.width, search.longest, search.kept)
 
     @property
     def longest_hole(self) -> int:
