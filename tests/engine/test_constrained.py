@@ -254,7 +254,7 @@ def test_at_most_one_forward_pass_a_next_and_no_text_before_the_answer(
         after_each.append(len(passes))
     assert all(after - before <= 1 for before, after in itertools.pairwise(after_each))
     assert len(passes) - after_each[-1] <= 1
-    assert len(passes) > 3
+    assert len(passes) > 2
 
 
 @WAYS
