@@ -93,7 +93,7 @@ class HeldText:
         self, starts: Sequence[int | None], follow: Tensor, floors: Sequence[float], count: int
     ) -> list[Likely]:
         states, least = np.array([self._state(start) for start in starts]), np.array(floors)
-        self.automaton.open(states[np.argsort(least, kind="stable")])
+        self.automaton.suggest(states[np.argsort(least, kind="stable")])
         found = self._allowed(states, follow, least, count)
         forced = self.automaton.forced(states)
         sure = follow[torch.from_numpy(forced.source), torch.from_numpy(forced.token)].tolist()

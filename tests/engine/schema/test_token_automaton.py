@@ -53,6 +53,24 @@ def test_no_more_states_are_opened_or_looked_at_than_may_be() -> None:
     assert (automaton.openings, automaton.looks) == (0, 0)
 
 
+def test_likely_ways_are_suggested_without_looking_for_an_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    constraint = Letters(CHAIN.steps, CHAIN.exits, hints=[b"bc", b"abc"])
+    automaton = TokenAutomaton(constraint, SPELLINGS, openings=3)
+    with monkeypatch.context() as without:
+        without.setattr(Letters, "completion", lambda self, state: b"" if state else None)
+        after = int(automaton.step(one(automaton.start), np.array([1]))[0])
+        automaton.suggest(np.array([automaton.start, after, after]))
+    assert automaton.openings == 1
+    assert [WORDS[token] for token in automaton.forced(one(automaton.start)).token] == [b"ab"]
+    assert [WORDS[token] for token in automaton.forced(one(after)).token] == [b"b"]
+    assert automaton.to_exit[automaton.start] == FAR
+    automaton.open(one(automaton.start))
+    assert automaton.openings == 0
+    assert automaton.to_exit[automaton.start] == 2  # ab, c
+    automaton.suggest(one(automaton.start))  # known, and not forgotten
+    assert automaton.to_exit[automaton.forced(one(automaton.start)).target].tolist() == [1]
+
+
 def test_steps_are_found_again_after_too_many_were_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_REMEMBERED", 0)
     automaton = TokenAutomaton(CHAIN, SPELLINGS)

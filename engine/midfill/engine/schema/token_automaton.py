@@ -56,6 +56,7 @@ class TokenAutomaton:
         """States that may still be looked at."""
         self._looked_at = np.zeros(64, dtype=bool)
         self._opened = np.zeros(64, dtype=bool)
+        self._suggested = np.zeros(64, dtype=bool)
         self._closed = np.zeros((64, 256), dtype=bool)
         """By state and byte: where no token leads on that begins so. Most of a canvas's likeliest tokens end there."""
         self._plans: dict[int, int] = {}
@@ -88,6 +89,13 @@ class TokenAutomaton:
                 self.openings -= 1
                 self._open(state)
 
+    def suggest(self, states: Indices) -> None:
+        """Finds out which tokens are on likely ways from there, of what `open` does the part that takes little time."""
+        for state in states.tolist():
+            if self.openings > 0 and not self._opened[state] and not self._suggested[state]:
+                self.openings -= 1
+                self._suggest(state)
+
     def is_known(self, states: Indices) -> bool:
         """Whether there is nothing more to find out about any of them."""
         is_looked_at = not self.looks or bool(self._looked_at[states].all())
@@ -98,7 +106,10 @@ class TokenAutomaton:
         return self._opened[states]
 
     def forced(self, states: Indices) -> Edges:
-        """For each opened state, tokens to follow whatever their probability: to an exit, and on its likely ways."""
+        """For each state, tokens to follow whatever their probability: on its likely ways, and to an exit.
+
+        The former are known of a state that `suggest` or `open` was asked about, the latter of one that was opened.
+        """
         begins, counts = self._forced_at[states].T
         source = np.repeat(np.arange(len(states)), counts)
         within = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -155,6 +166,7 @@ class TokenAutomaton:
         self.is_exit = _grown(self.is_exit, size)
         self._looked_at = _grown(self._looked_at, size)
         self._opened = _grown(self._opened, size)
+        self._suggested = _grown(self._suggested, size)
         self._closed = _grown(self._closed, size)
         self._forced_at = _grown(self._forced_at, size)
         known = len(self.to_exit)
@@ -172,7 +184,12 @@ class TokenAutomaton:
         inner = self._states[state]
         if not self.is_exit[state]:
             self._plan(state, self.constraint.completion(inner))
-        starts = (self.spellings.longest_start(text) for text in self.constraint.continuations(inner))
+        self._suggest(state)
+
+    def _suggest(self, state: int) -> None:
+        self._suggested[state] = True
+        texts = self.constraint.continuations(self._states[state])
+        starts = (self.spellings.longest_start(text) for text in texts)
         self._force(state, [token for token in starts if token is not None])
 
     def _plan(self, state: int, completion: bytes | None) -> None:
