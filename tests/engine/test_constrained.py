@@ -138,6 +138,12 @@ def test_required_keys_come_whatever_the_weights_prefer() -> None:
     assert set(json.loads("{" + answer.text + "}")) >= {"name", "version"}
 
 
+def test_the_model_writes_too_where_much_can_be_completed_without_it() -> None:
+    assert SETTINGS.search is not None
+    assert SETTINGS.search.most == 24  # fewer than what the grammar completes here has tokens
+    assert fill("{\n  ", "\n}").steps > 1
+
+
 def test_a_key_after_the_hole_is_not_written_again() -> None:
     for seed in range(4):
         answer = fill('{"name": "a", ', '"version": "1.0.0", "port": 1}', seed=seed)

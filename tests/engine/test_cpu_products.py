@@ -7,14 +7,14 @@ from torch import Tensor
 
 from midfill.engine.cpu_products import (
     LARGEST_HALF,
+    CPUProduct,
     HalfWeights,
     InOneDNN,
-    Plain,
     has_half_weights,
     has_layout,
+    kind_for,
     pad_rows,
     padded_rows,
-    product_with,
 )
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2**-7}
@@ -29,7 +29,7 @@ def drawn(*shape: int, dtype: torch.dtype) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape))).to(dtype)
 
 
-def check(kind: type[Plain], num_rows: int, dtype: torch.dtype, tolerance: float) -> None:
+def check(kind: type[CPUProduct], num_rows: int, dtype: torch.dtype, tolerance: float) -> None:
     weights, x = drawn(40, 24, dtype=dtype) / 5, drawn(num_rows, 24, dtype=dtype)
     other, product = drawn(num_rows, 40, dtype=dtype), kind(weights)
     expected = F.linear(x.double(), weights.double())
@@ -47,7 +47,7 @@ def check(kind: type[Plain], num_rows: int, dtype: torch.dtype, tolerance: float
 @BOTH
 @ROWS
 def test_a_plain_product_is_what_linear_is(num_rows: int, dtype: torch.dtype):
-    check(Plain, num_rows, dtype, TOLERANCE[dtype])
+    check(CPUProduct, num_rows, dtype, TOLERANCE[dtype])
 
 
 @torch.inference_mode()
@@ -72,19 +72,14 @@ def test_a_product_with_half_weights_rounds_them_and_nothing_else(num_rows: int)
 
 @pytest.mark.parametrize("has_half", [True, False])
 @pytest.mark.parametrize("has_onednn", [True, False])
-def test_what_is_fastest_is_taken_of_what_there_is(monkeypatch: pytest.MonkeyPatch, has_half: bool, has_onednn: bool):
-    monkeypatch.setattr("midfill.engine.cpu_products.has_half_weights", lambda: has_half)
-    monkeypatch.setattr("midfill.engine.cpu_products.has_layout", lambda dtype: has_onednn)
-    monkeypatch.setattr(HalfWeights, "__init__", Plain.__init__)
-    monkeypatch.setattr(InOneDNN, "__init__", Plain.__init__)
-    without = InOneDNN if has_onednn else Plain
+def test_what_is_fastest_is_taken_of_what_there_is(has_half: bool, has_onednn: bool):
+    without = InOneDNN if has_onednn else CPUProduct
     weights = drawn(40, 24, dtype=torch.float32)
-    assert type(product_with(weights)) is (HalfWeights if has_half else without)
-    assert type(product_with(weights.bfloat16())) is without
-    weights[0, 0] = 2 * LARGEST_HALF  # float16 has nothing for it
-    assert type(product_with(weights)) is without
-    weights[0, 0] = torch.nan
-    assert type(product_with(weights)) is without
+    assert kind_for(weights, has_half, has_onednn) is (HalfWeights if has_half else without)
+    assert kind_for(weights.bfloat16(), has_half, has_onednn) is without
+    for unfit in (2 * LARGEST_HALF, -2 * LARGEST_HALF, torch.nan):  # float16 has nothing for the first two
+        weights[0, 0] = unfit
+        assert kind_for(weights, has_half, has_onednn) is without
 
 
 def test_numbers_of_rows_are_few_and_waste_little():

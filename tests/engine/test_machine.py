@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from midfill.engine.loading import working_dtype
-from midfill.engine.machine import examine
+from midfill.engine.machine import examine, names_bfloat16
 
 
 def test_what_torch_runs_on_is_measured() -> None:
@@ -14,12 +14,22 @@ def test_what_torch_runs_on_is_measured() -> None:
     assert 0 < machine.free_bytes <= machine.total_bytes
 
 
-def test_a_busy_machine_has_the_same_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dtype of a model hangs on nothing that is measured: the same seed gives the same fill."""
-    before = examine().cpu
-    monkeypatch.setattr("midfill.engine.machine._matmul_gflops", lambda dtype: {torch.float32: 1.0}.get(dtype, 9.0))
-    after = examine().cpu
-    assert before is not None
-    assert after is not None
-    assert after.bfloat16_gflops > after.float32_gflops
-    assert before.has_bfloat16 == after.has_bfloat16 == (working_dtype(torch.device("cpu")) == torch.bfloat16)
+@pytest.mark.parametrize(
+    ("cpuinfo", "is_named"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16 amx_tile\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx512f amx_bf16 amx_tile\n", True),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16 i8mm\n", True),
+        ("processor\t: 0\nmodel name\t: bf16\nflags\t\t: fpu avx2 avx512f\nvmx flags\t: avx512_bf16\n", False),
+        ("", False),
+    ],
+)
+def test_bfloat16_is_among_the_flags(cpuinfo: str, is_named: bool) -> None:
+    assert names_bfloat16(cpuinfo) == is_named
+
+
+def test_a_models_dtype_is_what_the_processor_has() -> None:
+    """Not what is measured, which a busy machine changes: the same seed gives the same fill."""
+    cpu = examine().cpu
+    assert cpu is not None
+    assert cpu.has_bfloat16 == (working_dtype(torch.device("cpu")) == torch.bfloat16)

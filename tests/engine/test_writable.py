@@ -34,8 +34,10 @@ def test_the_best_of_all_allowed_fills_are_found_whatever_a_pass_reads(
 
 
 def test_drafts_are_read_as_far_as_they_are_allowed() -> None:
-    first, *_ = search(PAIRS, SearchSettings(1, longest=3, kept=3), drafts=([A, B, C], [AB], [B]))
-    assert [AB] in first  # a and b in one token
+    settings = SearchSettings(1, longest=3, kept=3)
+    first, *_ = search(PAIRS, settings, drafts=([A, B, C], [B]))
+    assert [A, B] in first
+    assert [A, B] not in next(iter(search(PAIRS, settings)))
     assert all(PAIRS.accepts(b"".join(WORDS[token] for token in fill)) for fill in first)
 
 
@@ -57,14 +59,14 @@ def test_tokens_below_the_floor_need_not_be_looked_at() -> None:
     text = held(ANY)
     follow = torch.full((1, 64), -9.0)
     follow[0, [A, B]] = torch.tensor([-1.0, -2.0])
-    assert text.likeliest([None], follow, [-20.0], 2)[0][:2] == [(-1.0, A), (-2.0, B)]
-    assert text.likeliest([None], follow, [-0.5], 2)[0] == []
+    assert text.likeliest([None], follow, [-3.0], -20.0, 2)[0][:2] == [(-1.0, A), (-2.0, B)]
+    assert text.likeliest([None], follow, [-3.0], -3.5, 2)[0] == []
 
 
 def test_forced_tokens_are_tried_however_improbable() -> None:
     text, follow = held(LONG), torch.full((1, 64), -9.0)
     follow[0, C] = -1.0
-    assert text.likeliest([None], follow, [-0.5], 2)[0] == [(-9.0, A)]
+    assert text.likeliest([None], follow, [0.0], -0.5, 2)[0] == [(-9.0, A)]
 
 
 def test_any_text_may_end_anywhere_and_begin_with_less() -> None:
@@ -74,6 +76,6 @@ def test_any_text_may_end_anywhere_and_begin_with_less() -> None:
     assert [text.allows((None, token)) for token in (3, 4, 7)] == [False, True, False]
     assert [text.allows((0, token)) for token in (3, 4, 7)] == [True, True, False]
     follow = torch.arange(8.0)[None]
-    assert text.likeliest([None], follow, [0.0], 3)[0] == [(6.0, 6), (5.0, 5), (4.0, 4)]
-    assert text.likeliest([0], follow, [0.0], 8)[0][-1] == (-torch.inf, 7)
+    assert text.likeliest([None], follow, [0.0], 0.0, 3)[0] == [(6.0, 6), (5.0, 5), (4.0, 4)]
+    assert text.likeliest([0], follow, [0.0], 0.0, 8)[0][-1] == (-torch.inf, 7)
     assert text.may_end([0, 1]) == [True, True]

@@ -86,7 +86,7 @@ class _Search:
         self.order = itertools.count()
         self.queue = list[tuple[float, int, Step]]()
         """A heap of steps to read: less the log-probability of what they make, the order that they came in."""
-        first = writable.likeliest([None], known.first[None], [-math.inf], max(BRANCHING, settings.width))[0]
+        first = writable.likeliest([None], known.first[None], [0.0], -math.inf, max(BRANCHING, settings.width))[0]
         for log_probability, token in first:
             self._push(log_probability, (None, token), -math.inf)
 
@@ -127,23 +127,24 @@ class _Search:
         follow = self.known.read(new)
         for (parent, _), own in zip(new, self.known.of_steps(list(new)), strict=True):
             self.log_probabilities.append(own if parent is None else self.log_probabilities[parent] + own)
-        ends = follow[:, self.suffix_start].tolist()
-        nodes, may_end = list(new.values()), self.writable.may_end(list(new.values()))
-        found = [
-            (self.log_probabilities[node] + end, node)
-            for node, end, may in zip(nodes, ends, may_end, strict=True)
-            if may
-        ]
-        self.ended = sorted([*self.ended, *found], reverse=True)[: self.settings.kept]
+        nodes, so_far = list(new.values()), self.log_probabilities[-len(new) :]
+        self._end(nodes, [one + end for one, end in zip(so_far, follow[:, self.suffix_start].tolist(), strict=True)])
         floor = self._floor()
-        floors = [floor - self.log_probabilities[node] for node in nodes]
-        likely = self.writable.likeliest(nodes, follow, floors, BRANCHING)
+        likely = self.writable.likeliest(nodes, follow, so_far, floor, BRANCHING)
         for node, after in zip(nodes, likely, strict=True):
             if after:
                 self.lookahead.learn(*self._last_two(node), after[0][1])
             if len(self.starts[node]) < self.settings.longest:
                 for log_probability, token in after:
                     self._push(self.log_probabilities[node] + log_probability, (node, token), floor)
+
+    def _end(self, nodes: Sequence[int], likely: Sequence[float]) -> None:
+        """Keeps those that are fills, of all that would be as likely as that, if they are among the best."""
+        least = self.ended[-1][0] if len(self.ended) == self.settings.kept else -math.inf
+        found = sorted((each for each in zip(likely, nodes, strict=True) if each[0] > least), reverse=True)
+        may_end = self.writable.may_end([node for _, node in found])
+        ended = [*self.ended, *itertools.compress(found, may_end)]
+        self.ended = sorted(ended, reverse=True)[: self.settings.kept]
 
     def fills(self) -> list[list[int]]:
         """The best, best first."""

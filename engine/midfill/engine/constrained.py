@@ -1,7 +1,8 @@
 """The search for a fill that is held to a grammar: every candidate may stand in the hole, whatever the model thinks.
 
-What the grammar itself can complete is where a small model's causal mode sets out from, best first, by allowed tokens
-only. For others, rows of the canvas go through the lattice. The causal mode ranks all fills, as it does elsewhere.
+What the grammar itself can complete is where a small model's causal mode sets out from in fast mode, best first and by
+allowed tokens only. Otherwise rows of the canvas, where there is one, go through the lattice, and in best mode a beam
+writes. The causal mode ranks all fills, as it does elsewhere.
 """
 
 from collections.abc import Generator, Iterable, Sequence
@@ -65,7 +66,7 @@ class HeldSearch(NamedTuple):
     draws: Draws
     hold: Hold
     beam: BeamSettings | None
-    """How far the causal mode writes in best mode; None for fast mode."""
+    """How far the causal mode writes in best mode, and without a canvas; None for a canvas's model in fast mode."""
 
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Allowed fills, best first, and the forward passes that looked for them; yields at least between the passes.
@@ -74,7 +75,7 @@ class HeldSearch(NamedTuple):
         """
         completions = self.hold.completions(self.vocabulary.tokenizer, max_tokens)
         if self.beam is None and self.settings.search is not None:
-            return (yield from self._look(completions, self.settings.search, max_tokens))
+            return (yield from self._best_first(completions, self.settings.search, max_tokens))
         if isinstance(self.model, DiffusionGemma):
             drafted, fills, steps = yield from self._on_canvases(self.model, completions, max_tokens)
         else:
@@ -86,7 +87,7 @@ class HeldSearch(NamedTuple):
         found = sorted([*drafted, *self._score(fresh)], key=lambda one: one.score, reverse=True)
         return found, steps + passes
 
-    def _look(
+    def _best_first(
         self, completions: list[list[int]], settings: SearchSettings, max_tokens: int
     ) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Fills that the causal mode finds, and `completions`, best first; the passes taken.
@@ -96,7 +97,11 @@ class HeldSearch(NamedTuple):
         85 and 47, in 1.5 times.
         """
         known = Continuations(self.model, self.slot)
-        settings = msgspec.structs.replace(settings, longest=min(max_tokens, max(settings.longest, self._needed())))
+        settings = msgspec.structs.replace(
+            settings,
+            longest=min(max_tokens, max(settings.longest, self._needed())),
+            most=None if settings.most is None else settings.most + sum(map(len, completions)),
+        )
         writable, written, passes = HeldText(self.hold.tokens), list[list[int]](), 0
         search = best_first_search(known, completions, self.prompt.suffix[0], writable, settings)
         for passes, written in enumerate(search, start=1):  # noqa: B007 (used after the loop)

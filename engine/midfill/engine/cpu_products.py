@@ -4,8 +4,7 @@
 weights fit into the cache, that was most of the time (8 x 256 x 8,192: 0.9 ms, and 0.2 ms so; one core of an EPYC).
 """
 
-import platform
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,78 +31,78 @@ def pad_rows(x: Tensor) -> Tensor:
     return F.pad(x, (0, 0, 0, missing)) if missing else x
 
 
-class CPUProduct(Protocol):
-    """x [N, in] -> x @ weights.T [N, out], of weights [out, in] in the dtype of x. N should be a `padded_rows`."""
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-    def gelu(self, x: Tensor) -> Tensor:
-        """The tanh gelu of the product."""
-        ...
-
-    def times(self, x: Tensor, other: Tensor) -> Tensor:
-        """The product, multiplied by `other` [N, out]."""
-        ...
-
-
-def product_with(weights: Tensor) -> CPUProduct:
+def product_with(weights: Tensor) -> "CPUProduct":
     """The fastest product with `weights` [out, in] that this machine has."""
     weights = weights.detach().contiguous()
-    if weights.dtype == torch.float32 and has_half_weights() and weights.abs().max() <= LARGEST_HALF:
-        return HalfWeights(weights)
-    return InOneDNN(weights) if has_layout(weights.dtype) else Plain(weights)
+    return kind_for(weights, has_half_weights(), has_layout(weights.dtype))(weights)
 
 
-class Plain:
-    """By `F.linear`: builds without oneDNN, as for Macs, and bfloat16 where the processor has too little for it."""
+def kind_for(weights: Tensor, has_half: bool, has_onednn: bool) -> "type[CPUProduct]":
+    """The fastest kind of product with `weights`, of FBGEMM's, oneDNN's and torch's own. Pure."""
+    if has_half and weights.dtype == torch.float32:
+        least, most = weights.aminmax()
+        if least >= -LARGEST_HALF and most <= LARGEST_HALF:
+            return HalfWeights
+    return InOneDNN if has_onednn else CPUProduct
+
+
+class CPUProduct:
+    """x [N, in] -> x @ weights.T [N, out], of weights [out, in] in the dtype of x. N should be a `padded_rows`.
+
+    By `F.linear`: for builds without oneDNN, as Macs', and for bfloat16 where the processor has too little for that.
+    """
 
     def __init__(self, weights: Tensor) -> None:
-        self.weights: Any = weights
+        self._weights: Any = weights
         """As the library keeps them."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weights)
+        return F.linear(x, self._weights)
 
     def gelu(self, x: Tensor) -> Tensor:
+        """The tanh gelu of the product."""
         return F.gelu(self(x), approximate="tanh")
 
     def times(self, x: Tensor, other: Tensor) -> Tensor:
+        """The product, multiplied by `other` [N, out]."""
         return self(x).mul_(other)
 
 
-class HalfWeights(Plain):
+class HalfWeights(CPUProduct):
     """By FBGEMM, from float32 to float32 with weights in float16, of which a pass reads half as much.
 
     The embedded model's products of 8, 24 and 64 tokens take 3.3, 6.4 and 12.9 ms so, and 4.9, 8.5 and 17.1 ms by
-    oneDNN in float32 (one core of an EPYC without bfloat16). Weights are rounded, by 2**-11 at most: an eighth of what
-    bfloat16, which they are published in, rounds.
+    oneDNN in float32 (one core of an EPYC without bfloat16). Published bfloat16 weights of usual size are not rounded;
+    where a norm or a scale is multiplied in, by 2**-11 at most, an eighth of what bfloat16 rounds.
     """
 
     def __init__(self, weights: Tensor) -> None:
         super().__init__(torch.ops.quantized.linear_prepack_fp16(weights, None))
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.ops.quantized.linear_dynamic_fp16(x, self.weights)
+        return torch.ops.quantized.linear_dynamic_fp16(x, self._weights)
 
 
-class InOneDNN(Plain):
+class InOneDNN(CPUProduct):
     """By the operations that torch.compile writes for `F.linear`."""
 
     def __init__(self, weights: Tensor) -> None:
         super().__init__(torch.ops.mkldnn._reorder_linear_weight.default(weights, LAID_OUT_FOR))
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise.default(x, self.weights, None, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise.default(x, self._weights, None, "none", [], "")
 
     def gelu(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise.default(x, self.weights, None, "gelu", [], "tanh")
+        return torch.ops.mkldnn._linear_pointwise.default(x, self._weights, None, "gelu", [], "tanh")
 
     def times(self, x: Tensor, other: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weights, None, "mul")
+        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self._weights, None, "mul")
 
 
 def has_half_weights() -> bool:
-    return platform.machine() in ("x86_64", "AMD64") and "fbgemm" in torch.backends.quantized.supported_engines
+    """Whether torch multiplies by FBGEMM, which is for x86."""
+    is_there = hasattr(torch.ops.quantized, "linear_dynamic_fp16")
+    return is_there and torch.backends.quantized.engine in ("x86", "fbgemm")
 
 
 def has_layout(dtype: torch.dtype) -> bool:

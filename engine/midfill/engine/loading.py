@@ -162,7 +162,7 @@ def _device() -> torch.device:
 
 
 def working_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it, else float32; never float16, which CPUs emulate ten times slower."""
+    """bfloat16 where the hardware multiplies it, else float32, not float16, in which CPUs compute ten times slower."""
     if device.type == "cuda":
         return torch.bfloat16
     return torch.bfloat16 if has_bfloat16() else torch.float32

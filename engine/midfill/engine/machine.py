@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import time
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -98,9 +99,13 @@ def has_bfloat16() -> bool:
     then come to other fills for the same seed.
     """
     path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return not BFLOAT16_FLAGS.isdisjoint(flags.split())
+    return path.exists() and names_bfloat16(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def names_bfloat16(cpuinfo: str) -> bool:
+    """Whether the first processor that Linux describes so multiplies bfloat16. Pure."""
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return flags is not None and not BFLOAT16_FLAGS.isdisjoint(flags[1].split())
 
 
 # torch is imported in the functions that need it: this module also has to say that it is missing.

@@ -61,10 +61,10 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float | None = None
     """Milliseconds that denoising to the end may take in fast mode, by what a step took when the model was loaded."""
     search: SearchSettings | None = None
-    """How the causal mode looks for fills from the drafts on; None has the canvas denoise them to the end.
+    """How the causal mode looks for fills, from drafts on a canvas on, or without those for what is held to JSON.
 
-    What is held to JSON is looked for so, too. It is for small models: a large one reads most of its experts
-    for each token, and the canvas is there to save that.
+    None has the canvas denoise them to the end. It is for small models: a large one reads most of its experts for each
+    token, and the canvas is there to save that.
     """
     write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.5, top_k=64, top_p=0.95))
     """Best mode's."""

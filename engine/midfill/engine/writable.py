@@ -17,6 +17,8 @@ LIKELY_TOKENS = 128
 """Tokens that are tried after a start that is held to a grammar: the first few are often not allowed."""
 AT_ONCE = 16
 """So many of them at a time, until enough are allowed."""
+SUGGESTED = 8
+"""Starts whose likely ways on are asked for in a pass: there is an end to how often that may be."""
 
 Likely = list[tuple[float, int]]
 """Log-probabilities and tokens."""
@@ -34,16 +36,17 @@ class Writable(Protocol):
         ...
 
     def likeliest(
-        self, starts: Sequence[int | None], follow: Tensor, floors: Sequence[float], count: int
+        self, starts: Sequence[int | None], follow: Tensor, so_far: Sequence[float], floor: float, count: int
     ) -> list[Likely]:
         """The `count` likeliest tokens after each start, and more that are worth a try, by `follow` [N, V].
 
-        Such as are not above the start's floor need not be among them. None is the only one of `starts`, or not there.
+        `so_far` are log-probabilities of the starts; what becomes no likelier than `floor` by its token need not be
+        there. None is the only one of `starts`, or not among them.
         """
         ...
 
     def may_end(self, starts: Sequence[int]) -> list[bool]:
-        """Whether a fill may be just that."""
+        """Whether a fill may be just that. The first of them matter most."""
         ...
 
 
@@ -61,7 +64,7 @@ class AnyText:
         """It makes no difference to what comes then."""
 
     def likeliest(
-        self, starts: Sequence[int | None], follow: Tensor, floors: Sequence[float], count: int
+        self, starts: Sequence[int | None], follow: Tensor, so_far: Sequence[float], floor: float, count: int
     ) -> list[Likely]:
         allowed = follow.masked_fill(self._banned_after(starts[0]), -torch.inf)
         found, tokens = allowed.topk(min(count, allowed.shape[1]), dim=-1)
@@ -75,7 +78,7 @@ class AnyText:
 
 
 class HeldText:
-    """What `automaton` allows. The likeliest starts are opened: the tokens that are forced there are tried as well."""
+    """What `automaton` allows. After the likeliest starts the tokens that it forces are tried as well."""
 
     def __init__(self, automaton: TokenAutomaton) -> None:
         self.automaton = automaton
@@ -90,20 +93,19 @@ class HeldText:
         self.states.append(self._after(step))
 
     def likeliest(
-        self, starts: Sequence[int | None], follow: Tensor, floors: Sequence[float], count: int
+        self, starts: Sequence[int | None], follow: Tensor, so_far: Sequence[float], floor: float, count: int
     ) -> list[Likely]:
-        states, least = np.array([self._state(start) for start in starts]), np.array(floors)
-        self.automaton.suggest(states[np.argsort(least, kind="stable")])
-        found = self._allowed(states, follow, least, count)
+        states, likely = np.array([self._state(start) for start in starts]), np.array(so_far)
+        self.automaton.suggest(states[np.argsort(-likely, kind="stable")][:SUGGESTED])
+        found = self._allowed(states, follow, floor - likely, count)
         forced = self.automaton.forced(states)
         sure = follow[torch.from_numpy(forced.source), torch.from_numpy(forced.token)].tolist()
         for row, token, log_probability in zip(forced.source.tolist(), forced.token.tolist(), sure, strict=True):
             found[row].setdefault(token, log_probability)
-        likely = ([(log_probability, token) for token, log_probability in each.items()] for each in found)
-        return [sorted(each, reverse=True) for each in likely]
+        return [sorted(((each, token) for token, each in row.items()), reverse=True) for row in found]
 
     def may_end(self, starts: Sequence[int]) -> list[bool]:
-        states = np.array([self.states[start] for start in starts])
+        states = np.array([self.states[start] for start in starts], dtype=np.int64)
         self.automaton.look(states)
         return self.automaton.is_exit[states].tolist()
 

@@ -78,7 +78,7 @@ def test_a_bare_install_is_told_what_to_install() -> None:
 
 def test_a_laptop_runs_the_embedded_model_and_not_the_large_one() -> None:
     assert set(remedies(LAPTOP)) == {"DiffusionGemma 26B-A4B"}
-    assert found(LAPTOP, "CPU").endswith("float32 is used")
+    assert found(LAPTOP, "CPU").endswith("models on it are float32")
 
 
 def test_a_card_runs_the_large_model_and_not_one_that_exceeds_it() -> None:

@@ -53,6 +53,13 @@ def test_no_more_states_are_opened_or_looked_at_than_may_be() -> None:
     assert (automaton.openings, automaton.looks) == (0, 0)
 
 
+def test_a_state_that_is_asked_about_twice_counts_once() -> None:
+    automaton = TokenAutomaton(CHAIN, SPELLINGS, openings=2, looks=2)
+    first, other = automaton.step(np.full(2, automaton.start), np.array([1, 4])).tolist()
+    automaton.open(np.array([first, first, other]))
+    assert automaton.is_opened(np.array([first, other])).all()
+
+
 def test_likely_ways_are_suggested_without_looking_for_an_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     constraint = Letters(CHAIN.steps, CHAIN.exits, hints=[b"bc", b"abc"])
     automaton = TokenAutomaton(constraint, SPELLINGS, openings=3)

@@ -59,7 +59,7 @@ def diagnose(machine: Machine) -> list[Finding]:
 
 def _cpu(cpu: Cpu) -> Finding:
     speed = f"float32 {cpu.float32_gflops:.0f}, bfloat16 {cpu.bfloat16_gflops:.0f} GFLOP/s"
-    advice = "bfloat16 is used" if cpu.has_bfloat16 else "float32 is used"
+    advice = "models on it are bfloat16" if cpu.has_bfloat16 else "models on it are float32"
     return Finding("CPU", f"{cpu.num_cores} cores, {cpu.num_threads} threads; {speed} a thread: {advice}")
 
 

@@ -57,6 +57,7 @@ def in_place_of(log_probabilities: Tensor, found: Sequence[Marginals]) -> Tensor
     position = np.repeat(np.arange(len(found)), [len(each.tokens) for each in found])
     place = (torch.from_numpy(position), torch.from_numpy(np.concatenate([each.tokens for each in found])))
     sums = torch.from_numpy(np.concatenate([each.probabilities for each in found]))
+    # Their `exp`, as in `canvas.py`.
     mixed = log_probabilities.softmax(dim=-1).mul_(ended.to(log_probabilities.device)[:, None])
     at = tuple(each.to(mixed.device) for each in place)
     return mixed.index_put_(at, sums.to(mixed), accumulate=True).log_().clamp_(min=LOWEST)

@@ -76,16 +76,16 @@ class TokenAutomaton:
 
     def look(self, states: Indices) -> None:
         """Finds out at which of them the hole may end, the first ones first, as long as `looks` are left."""
-        unseen = states[~self._looked_at[states]]
-        for state in unseen[: self.looks].tolist():
-            self._look(state)
-        self.looks -= min(self.looks, len(unseen))
+        for state in states.tolist():
+            if self.looks > 0 and not self._looked_at[state]:
+                self.looks -= 1
+                self._look(state)
 
     def open(self, states: Indices) -> None:
         """Finds out which tokens are forced there, the most wanted states first, as long as `openings` are left."""
         self.look(states)
-        for state in states[~self._opened[states]].tolist():
-            if self.openings > 0:
+        for state in states.tolist():
+            if self.openings > 0 and not self._opened[state]:
                 self.openings -= 1
                 self._open(state)
 
