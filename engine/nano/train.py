@@ -1,7 +1,7 @@
 """Trains nano: `torchrun --standalone --nproc-per-node=2 engine/nano/train.py --seconds 7200`, one process a core.
 
-Resumes from its last checkpoint after an interruption. Time, not steps, drives the learning rate, so the run ends
-when its seconds are used up, on whatever machine it is.
+Resumes from its last checkpoint after an interruption; where there is none, `--weights` starts from an exported model.
+Time, not steps, drives the learning rate, so the run ends when its seconds are used up, on whatever machine it is.
 """
 
 import argparse
@@ -27,15 +27,19 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from train_tokenizer import DEFAULT_OUT
 
+from midfill.engine.checkpoint import load
 from midfill.engine.config import parse_config
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.gemma4 import DecoderLayer
+from midfill.engine.loading import working_dtype
 
 log = logging.getLogger("nano")
 LONG_FROM = 0.75
 """Share of the run after which streams are twice as long."""
-SHORT_SHARES = {"functions": 0.2, "exercises": 0.3}
-"""Shares of the batches that are of definitions which stand alone, one a stream, by split; the rest is of documents."""
+SHARES = {"functions": 0.15, "exercises": 0.2, "instances": 0.3}
+"""Shares of the batches by split; what those that are there leave is of documents."""
+SHORT = frozenset({"functions", "exercises"})
+"""Splits of definitions, which are short: their streams stay so."""
 
 
 def new_model(shape: str, vocab_size: int) -> DiffusionGemma:
@@ -66,7 +70,7 @@ def compile_layers(model: DiffusionGemma) -> None:
 
 
 class Optimizer:
-    """Muon for the matrices of the layers and AdamW for the rest, on float32 masters of a bfloat16 model."""
+    """Muon for the matrices of the layers and AdamW for the rest, on float32 masters of a model of any dtype."""
 
     def __init__(self, model: DiffusionGemma) -> None:
         self.working = dict(model.named_parameters())
@@ -126,6 +130,17 @@ class Optimizer:
         self.publish()
 
 
+def start_from(directory: Path, optimizer: Optimizer) -> None:
+    """Gives the masters the weights of an exported model of the same shape; the optimizer's moments stay fresh."""
+    weights = dict(load(directory, torch.device("cpu"), torch.float32).model.named_parameters())
+    if {name: w.shape for name, w in weights.items()} != {name: m.shape for name, m in optimizer.masters.items()}:
+        raise ValueError(f"a model of the shape to be trained is wanted, the one in {directory} has another")
+    with torch.no_grad():
+        for name, master in optimizer.masters.items():
+            master.copy_(weights[name])
+    optimizer.publish()
+
+
 def rate_scale(share: float) -> float:
     """Learning-rate factor after `share` of the run: a short warm-up, flat to a half, then linear down to 2 %."""
     return min(1.0, share / 0.01 + 0.02) * (1.0 if share < 0.5 else max(0.02, 2 * (1 - share)))
@@ -135,22 +150,30 @@ class Lessons(NamedTuple):
     """Where the batches come from."""
 
     documents: Examples
-    short: dict[str, Examples]
+    others: dict[str, Examples]
+    """By split of `SHARES`."""
 
     @classmethod
     def of(cls, work: Path, newline: int, rng: np.random.Generator) -> Self:
-        """The training splits in `work`."""
-        documents, *short = (Examples(Corpus(work, split, newline), rng) for split in ("train", *SHORT_SHARES))
-        return cls(documents, dict(zip(SHORT_SHARES, short, strict=True)))
+        """The training splits in `work`; those of `SHARES` may be missing."""
+        there = [split for split in SHARES if (work / f"{split}.npy").exists()]
+        documents, *others = (Examples(Corpus(work, split, newline), rng) for split in ("train", *there))
+        return cls(documents, dict(zip(there, others, strict=True)))
 
     def batch(self, streams: int, share: float) -> Batch:
         """The next batch, after `share` of the run: longer streams late in it, but of definitions, which are short."""
+        split = self.draw()
+        length = 512 if share > LONG_FROM and split not in SHORT else 256
+        return batches(self.others.get(split, self.documents), streams, length)
+
+    def draw(self) -> str:
+        """The split of the next batch."""
         drawn = self.documents.rng.random()
-        for split, examples in self.short.items():
-            drawn -= SHORT_SHARES[split]
+        for split in self.others:
+            drawn -= SHARES[split]
             if drawn < 0:
-                return batches(examples, streams, 256)
-        return batches(self.documents, streams, 512 if share > LONG_FROM else 256)
+                return split
+        return "train"
 
 
 def batches(examples: Examples, streams: int, length: int) -> Batch:
@@ -177,9 +200,11 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
     assert len(newline) == 1, "the tokenizer must have a token for one newline"
     torch.manual_seed(0)
     model = new_model(arguments.shape, tokenizer.get_vocab_size()).to(device)
-    optimizer = Optimizer(model.bfloat16())
+    optimizer = Optimizer(model.to(working_dtype(device)))
     compile_layers(model)
     optimizer.publish()
+    if arguments.weights is not None:
+        start_from(arguments.weights, optimizer)
     checkpoint = arguments.work / f"{arguments.shape}.checkpoint.safetensors"
     curve = Curve(arguments.work / f"{arguments.shape}.curve.jsonl")
     step, spent_s, tokens = _resume(checkpoint, optimizer)
@@ -203,7 +228,7 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
         batch = lessons.batch(arguments.documents, share).to(device)
         denoising, causal = losses(model, batch, generator)
         (denoising + causal).backward()
-        optimizer.step(rate_scale(share), workers)
+        optimizer.step(arguments.rate * rate_scale(share), workers)
         step += 1
         tokens += workers * (batch.stream.numel() + batch.canvas.numel())
         now = torch.stack((denoising.detach(), causal.detach())).cpu()
@@ -267,6 +292,8 @@ def main() -> None:
         "--seconds", type=float, default=7200, help="wall time of the whole run, resumed parts included"
     )
     parser.add_argument("--documents", type=int, default=8, help="streams of 256 tokens a worker and step")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates")
+    parser.add_argument("--weights", type=Path, help="an exported model to start from, without a checkpoint")
     parser.add_argument("--save-every-s", type=float, default=300, help="seconds between checkpoints")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--tokenizer", type=Path, default=DEFAULT_OUT)
