@@ -20,6 +20,7 @@ import torch.distributed as dist
 from contamination import WORK
 from examples import Corpus, Examples
 from losses import Batch, losses
+from muon import Muon
 from safetensors import safe_open
 from safetensors.torch import save_file
 from shapes import config_json
@@ -78,7 +79,7 @@ class Optimizer:
         muon = [p for name, p in self.masters.items() if p.dim() == 2 and "embed" not in name and "router" not in name]
         rest = [p for p in self.masters.values() if all(p is not other for other in muon)]
         self.parts: dict[str, torch.optim.Optimizer] = {
-            "muon": torch.optim.Muon(muon, lr=0.02, momentum=0.95, weight_decay=0.03, adjust_lr_fn="original"),
+            "muon": Muon(muon, lr=0.02, momentum=0.95, weight_decay=0.03, dtype=next(model.parameters()).dtype),
             "adamw": torch.optim.AdamW(rest, lr=0.003, betas=(0.9, 0.95), weight_decay=0.0),
         }
         self.rates = {name: part.param_groups[0]["lr"] for name, part in self.parts.items()}
