@@ -151,11 +151,13 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--bench", type=Path, default=WORK / "bench", help="folder of <benchmark>/*.jsonl[.gz]")
+    parser.add_argument(
+        "--bench", type=Path, help="folder of <benchmark>/*.jsonl[.gz]; bench in the work folder if none"
+    )
     options = parser.parse_args()
     with gzip.open(options.work / "train.jsonl.gz", "rb") as lines:
         documents = [json.loads(line) for line in lines]
-    report = check((document["text"] for document in documents), options.bench)
+    report = check((document["text"] for document in documents), options.bench or options.work / "bench")
     print(json.dumps(report.summary(), indent=2))
     for index, benches in report.hits.items():
         print(documents[index]["path"], *benches)

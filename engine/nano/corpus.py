@@ -172,7 +172,9 @@ def main() -> None:
     """Build both splits, `NOTICE.md` and `contamination.json`, and print what was kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK, help="cache and output folder")
-    parser.add_argument("--bench", type=Path, default=WORK / "bench", help="folder of <benchmark>/*.jsonl[.gz]")
+    parser.add_argument(
+        "--bench", type=Path, help="folder of <benchmark>/*.jsonl[.gz]; bench in the work folder if none"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
@@ -182,7 +184,7 @@ def main() -> None:
         return
     listing = HERE / "corpus.toml"
     corpus = collect(read_sources(listing), options.work / "cache")
-    report = drop_contaminated(corpus, options.bench)
+    report = drop_contaminated(corpus, options.bench or options.work / "bench")
     trim_languages(corpus, tomllib.loads(listing.read_text(encoding="utf-8"))["language_cap_bytes"])
     for split in ("train", "val"):
         write_jsonl(files[split], (document for source, document in corpus.kept if source.split == split))
