@@ -37,10 +37,8 @@ from midfill.engine.loading import working_dtype
 log = logging.getLogger("nano")
 LONG_FROM = 0.75
 """Share of the run after which streams are twice as long."""
-SHARES = {"functions": 0.15, "exercises": 0.2, "instances": 0.3}
-"""Shares of the batches by split; what those that are there leave is of documents."""
-SHORT = frozenset({"functions", "exercises"})
-"""Splits of definitions, which are short: their streams stay so."""
+SHORT_SHARES = {"functions": 0.2, "exercises": 0.3}
+"""Shares of the batches that are of definitions which stand alone, one a stream, by split; the rest is of documents."""
 
 
 def new_model(shape: str, vocab_size: int) -> DiffusionGemma:
@@ -151,27 +149,27 @@ class Lessons(NamedTuple):
     """Where the batches come from."""
 
     documents: Examples
-    others: dict[str, Examples]
-    """By split of `SHARES`."""
+    short: dict[str, Examples]
 
     @classmethod
     def of(cls, work: Path, newline: int, rng: np.random.Generator) -> Self:
-        """The training splits in `work`; those of `SHARES` may be missing."""
-        there = [split for split in SHARES if (work / f"{split}.npy").exists()]
-        documents, *others = (Examples(Corpus(work, split, newline), rng) for split in ("train", *there))
-        return cls(documents, dict(zip(there, others, strict=True)))
+        """The training splits in `work`; those of `SHORT_SHARES` may be missing."""
+        there = [split for split in SHORT_SHARES if (work / f"{split}.npy").exists()]
+        documents, *short = (Examples(Corpus(work, split, newline), rng) for split in ("train", *there))
+        return cls(documents, dict(zip(there, short, strict=True)))
 
     def batch(self, streams: int, share: float) -> Batch:
         """The next batch, after `share` of the run: longer streams late in it, but of definitions, which are short."""
         split = self.draw()
-        length = 512 if share > LONG_FROM and split not in SHORT else 256
-        return batches(self.others.get(split, self.documents), streams, length)
+        if split in self.short:
+            return batches(self.short[split], streams, 256)
+        return batches(self.documents, streams, 512 if share > LONG_FROM else 256)
 
     def draw(self) -> str:
         """The split of the next batch."""
         drawn = self.documents.rng.random()
-        for split in self.others:
-            drawn -= SHARES[split]
+        for split in self.short:
+            drawn -= SHORT_SHARES[split]
             if drawn < 0:
                 return split
         return "train"

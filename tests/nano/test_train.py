@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from export import SHARD_BYTES, blended, export, trained_weights
-from train import LONG_FROM, SHARES, Curve, Lessons, Optimizer, _resume, _save, new_model, rate_scale, start_from
+from train import LONG_FROM, SHORT_SHARES, Curve, Lessons, Optimizer, _resume, _save, new_model, rate_scale, start_from
 
 from midfill.engine.checkpoint import load
 from midfill.engine.installed import embedded_model
@@ -109,9 +109,9 @@ def packed(folder: Path, splits: tuple[str, ...]) -> Path:
 
 
 def test_batches_come_from_the_splits_by_their_shares(tmp_path: Path) -> None:
-    lessons = Lessons.of(packed(tmp_path, ("train", *SHARES)), 20, np.random.default_rng(0))
+    lessons = Lessons.of(packed(tmp_path, ("train", *SHORT_SHARES)), 20, np.random.default_rng(0))
     drawn = [lessons.draw() for _ in range(2000)]
-    for split, share in SHARES.items():
+    for split, share in SHORT_SHARES.items():
         assert drawn.count(split) / 2000 == pytest.approx(share, abs=0.04)
 
 
@@ -121,7 +121,7 @@ def test_a_split_that_is_missing_is_not_drawn_from(tmp_path: Path) -> None:
 
 
 def test_late_in_a_run_all_streams_are_longer_but_those_of_definitions(tmp_path: Path) -> None:
-    lessons = Lessons.of(packed(tmp_path, ("train", "functions", "instances")), 20, np.random.default_rng(0))
+    lessons = Lessons.of(packed(tmp_path, ("train", "functions")), 20, np.random.default_rng(0))
     early = {lessons.batch(8, 0.1).stream.shape for _ in range(20)}
     late = [lessons.batch(8, LONG_FROM + 0.1).stream for _ in range(60)]
     assert early == {(8, 256)}
