@@ -109,6 +109,7 @@ nano: .venv/.dev
 	$(BIN)/python $(NANO)/pack.py
 	$(BIN)/torchrun --standalone --nproc-per-node=$(NANO_WORKERS) $(NANO)/train.py
 	$(BIN)/python $(NANO)/export.py
+	OMP_NUM_THREADS=1 $(BIN)/python $(NANO)/fit_recall.py
 	OMP_NUM_THREADS=1 $(BIN)/python $(NANO)/fit_gate.py
 	OMP_WAIT_POLICY=passive $(BIN)/python $(NANO)/train_drafter.py
 

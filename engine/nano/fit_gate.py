@@ -50,9 +50,9 @@ def observe(infiller: Infiller, gap: Gap) -> Row:
     """Fills a gap in fast mode. White space at the end does not count, as no one sees it."""
     request = InfillRequest(document="gap", prefix=gap.prefix, suffix=gap.suffix, language=gap.language)
     prompt = infiller.prompts.build(request.prefix, request.suffix, request.language)
-    slot = _result(infiller.cache.prefill(request.document, prompt.tokens))
+    slot = result(infiller.cache.prefill(request.document, prompt.tokens))
     try:
-        found = _result(infiller.search(slot, prompt, request, Draws(request.seed, slot.device)))
+        found = result(infiller.search(slot, prompt, request, Draws(request.seed, slot.device)))
     finally:
         infiller.cache.release(request.document)
     infiller.forget(request.document)
@@ -60,7 +60,8 @@ def observe(infiller: Infiller, gap: Gap) -> Row:
     return Row(gap.package, text.rstrip() == gap.middle.rstrip(), features)
 
 
-def _result(work: Generator[object, None, Found]) -> Found:
+def result(work: Generator[object, None, Found]) -> Found:
+    """What `work` comes to."""
     try:
         while True:
             next(work)

@@ -15,7 +15,8 @@ JSON is left out: what fills it is held to its grammar, and other rules say whet
 """
 END_OF_FILE = 0.1
 """Share of the gaps with nothing behind them."""
-PREFIX_CHARS, SUFFIX_CHARS = 6000, 3000
+PREFIX_CHARS, SUFFIX_CHARS = 49_152, 12_288
+"""As the language server sends."""
 LONGEST_MIDDLE = 400
 """Characters."""
 MEAN_SPAN = 25

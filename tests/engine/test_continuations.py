@@ -9,6 +9,7 @@ from tests.engine.small_model import small_model
 from midfill.engine.continuations import ROOM, Continuations, Step
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
+from midfill.engine.recall import Recall, RecallSettings
 from midfill.engine.scoring import continuation_log_probabilities
 
 MODEL = small_model()
@@ -64,6 +65,26 @@ def test_a_pass_gives_what_follows_its_steps():
         [float(known.first[7]), float(follow[0, 8]), float(follow[1, 9])]
     )
     assert known.place((first, 8), {}) == second
+
+
+def test_what_is_recalled_is_mixed_in_after_each_start():
+    settings, elsewhere = RecallSettings((0.2, 0.4)), [[5, 3, 1, 3, 4, 6], [SLOT.tokens[-1], 3]]
+    known = Continuations(MODEL, SLOT, Recall(settings, elsewhere, SLOT.tokens))
+    plain, recall, new = Continuations(MODEL, SLOT), Recall(settings, elsewhere, SLOT.tokens), dict[Step, int]()
+    three = plain.place((None, 3), new)
+    plain.place((three, 4), new)
+    recall.add(0, 3)
+    recall.add(1, 4)
+    with torch.inference_mode():
+        chances = torch.cat((plain.first[None], plain.read(new))).exp()
+    recall.mix(chances, 0)
+    expected = [chances[0, 3].log(), chances[1, 4].log(), chances[2, 6].log()]
+    assert known.log_probabilities([[3], [3, 4, 6]]) == [
+        [pytest.approx(float(expected[0]), abs=TOLERANCE)],
+        pytest.approx([float(each) for each in expected], abs=TOLERANCE),
+    ]
+    assert known.elsewhere(1, 3) == 4
+    assert plain.elsewhere(1, 3) is None
 
 
 def test_there_is_room_for_any_number_of_nodes():

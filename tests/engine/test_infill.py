@@ -333,6 +333,37 @@ def test_a_fill_for_which_memory_is_too_small_says_so_and_others_go_on(monkeypat
     assert without_times(engine.complete(asked)) == without_times(infiller().complete(asked))
 
 
+FAR = """
+class Registry:
+    def lookup(self, key):
+        if key not in self._entries:
+            raise UnknownPluginError(f"no plugin named {key!r}")
+        return self._entries[key]
+
+    def drop(self, key):
+        if key not in self._entries:
+            raise UnknownPluginError(f"no plugin named {key!r}")
+        del self._entries[key]
+
+"""
+NEAR = """
+class Second(Registry):
+    def replace(self, key, entry):
+        if key not in self._entries:
+            raise """
+
+
+@pytest.mark.parametrize("mode", ["fast", "best"])
+def test_what_the_rest_of_the_file_says_is_recalled(mode: Mode):
+    """The embedded model's prompt does not reach so far."""
+    embedded = open_infiller()
+    prefix, suffix = FAR + SOURCE[:6000] + NEAR, "\n        self._entries[key] = entry\n"
+    asked = msgspec.structs.replace(request(prefix, suffix, max_tokens=24), mode=mode)
+    assert embedded.complete(asked).text.rstrip() == 'UnknownPluginError(f"no plugin named {key!r}")'
+    embedded.settings = msgspec.structs.replace(embedded.settings, recall=None)
+    assert "Unknown" not in embedded.complete(asked).text
+
+
 @pytest.mark.gpu
 def test_a_full_card_says_so_and_works_again_once_there_is_room():
     engine = open_infiller()

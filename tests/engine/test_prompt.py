@@ -86,6 +86,35 @@ def shown_prefix(builder: PromptBuilder, prompt: Prompt) -> bytes:
     return builder.tokenizer.decode_bytes(window(builder, prompt)) + prompt.partial
 
 
+# Elsewhere
+
+
+def test_what_is_in_no_window_is_elsewhere(nano: Tokenizer) -> None:
+    limits = msgspec.structs.replace(LIMITS, elsewhere_chars=100_000)
+    builder = PromptBuilder(nano, NanoTemplate(), limits, END_OF_FILE)
+    cursor = 9_000
+    suffix = SOURCE[cursor + 60 :]
+    prompt = builder.build(SOURCE[:cursor], suffix, "python", SNIPPETS)
+    before, after, *snippets = [nano.decode_bytes(piece) for piece in prompt.elsewhere]
+    assert before + shown_prefix(builder, prompt) == SOURCE[:cursor].encode()
+    quoted = prompt.tokens[prompt.tokens.index(nano.special_ids["<|suffix|>"]) + 1 :][: LIMITS.suffix_tokens]
+    assert nano.decode_bytes(quoted) + after == suffix[suffix.index("\n") :].encode()
+    assert snippets == [snippet.text.encode() for snippet in SNIPPETS]
+
+
+def test_no_more_than_wanted_is_elsewhere(nano: Tokenizer) -> None:
+    builder = PromptBuilder(nano, NanoTemplate(), msgspec.structs.replace(LIMITS, elsewhere_chars=4_000), END_OF_FILE)
+    before, after = builder.build(SOURCE * 3, SOURCE * 3, "python").elsewhere
+    assert 0 < len(nano.decode_bytes(before)) < 4_000
+    assert 0 < len(nano.decode_bytes(after)) < 4_000
+
+
+def test_nothing_is_elsewhere_in_a_short_file_or_where_it_is_not_asked_for(nano: Tokenizer) -> None:
+    limits = msgspec.structs.replace(LIMITS, elsewhere_chars=100_000)
+    assert not any(PromptBuilder(nano, NanoTemplate(), limits, END_OF_FILE).build("a = 1\nb", "\nc\n", None).elsewhere)
+    assert builder_of(nano).build(SOURCE, SOURCE, "python", SNIPPETS).elsewhere == []
+
+
 # Typing
 
 

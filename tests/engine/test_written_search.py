@@ -18,6 +18,7 @@ from midfill.engine.installed import embedded_model
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import NanoTemplate, PromptBuilder, PromptLimits
+from midfill.engine.recall import RecallSettings
 from midfill.engine.seam import seam
 from midfill.engine.settings import InfillSettings, WriteSettings
 from midfill.engine.speculative import Draft, no_drafts, speculate
@@ -98,6 +99,19 @@ def test_samples_add_fills_and_a_seed_reproduces_them():
     assert first == again
     assert first != other
     assert len(first) > len(run(search(), num_samples=0)[1])
+
+
+def test_fills_are_compared_with_what_is_recalled():
+    plain, one = run(search())[1], search()
+    likely = plain[-2].tokens
+    elsewhere = [[*one.prompt.tokens[-3:], *likely, *one.prompt.suffix[:4]]]
+    recalling = one._replace(
+        prompt=one.prompt._replace(elsewhere=elsewhere),
+        settings=msgspec.structs.replace(one.settings, recall=RecallSettings((0.1, 0.5, 0.9))),
+    )
+    found = run(recalling)[1]
+    assert {tuple(each.tokens) for each in found} == {tuple(each.tokens) for each in plain}
+    assert found[0].tokens == likely != plain[0].tokens
 
 
 @pytest.mark.parametrize("prefix", [PREFIX, "    amou", "héllo 🎉 wörl"])

@@ -76,7 +76,7 @@ class _Search:
     def __init__(self, known: Continuations, suffix_start: int, writable: Writable, settings: SearchSettings) -> None:
         self.known, self.settings, self.suffix_start, self.writable = known, settings, suffix_start, writable
         self.last_of_prompt = known.slot.tokens[-1]
-        self.lookahead = Lookahead(known.slot.tokens)
+        self.lookahead = Lookahead(known.slot.tokens, known.elsewhere)
         self.starts = list[list[int]]()
         """Their tokens."""
         self.log_probabilities = list[float]()

@@ -21,6 +21,7 @@ from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt
 from midfill.engine.pseudo_likelihood import scored_by_canvas
+from midfill.engine.recall import Recall
 from midfill.engine.settings import InfillSettings
 from midfill.engine.steps import budgeted
 from midfill.engine.writable import AnyText
@@ -52,7 +53,8 @@ class CanvasSearch(NamedTuple):
         if settings.search is None:
             fills, passes = yield from self._finish(drafts)
             return self._ended([[], *fills]), 1 + passes
-        known = Continuations(self.cache.model, self.slot)
+        recall = Recall.of(settings.recall, self.prompt.elsewhere, self.prompt.tokens)
+        known = Continuations(self.cache.model, self.slot, recall)
         written, passes = yield from self._write(known, drafts, settings.search, max_tokens)
         if not any(self._text(self.end.cut(fill)).strip() for fill in written):
             written = [*drafts, *written]

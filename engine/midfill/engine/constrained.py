@@ -23,6 +23,7 @@ from midfill.engine.grammars import Hold
 from midfill.engine.kv import KVSlot
 from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prompt import Prompt
+from midfill.engine.recall import Recall
 from midfill.engine.schema.lattice import Lattice, Path
 from midfill.engine.schema.token_automaton import TokenAutomaton
 from midfill.engine.settings import InfillSettings
@@ -96,7 +97,8 @@ class HeldSearch(NamedTuple):
         canvas and a beam of 8 behind that fill 85 and 44, in three times the time; with drafts on canvases at first
         85 and 47, in 1.5 times.
         """
-        known = Continuations(self.model, self.slot)
+        recall = Recall.of(self.settings.recall, self.prompt.elsewhere, self.prompt.tokens)
+        known = Continuations(self.model, self.slot, recall)
         settings = msgspec.structs.replace(
             settings,
             longest=min(max_tokens, max(settings.longest, self._needed())),

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
+from midfill.engine.recall import Recall
 from midfill.engine.tree_kv import TreeKV
 
 Step = tuple[int | None, int]
@@ -21,9 +22,10 @@ class Continuations:
     As long as this is in use, nothing else may be read into the slot or behind it.
     """
 
-    def __init__(self, model: CausalGemma, slot: KVSlot) -> None:
+    def __init__(self, model: CausalGemma, slot: KVSlot, recall: Recall | None = None) -> None:
+        """`recall` is of the slot's prompt, new, and mixed into what the model says."""
         assert slot.last_hidden is not None
-        self.model, self.slot = model, slot
+        self.model, self.slot, self._recall = model, slot, recall
         self._kv = TreeKV(model, slot)
         self._nodes = dict[Step, int]()
         self._follow = torch.empty(0, model.config.vocab_size, device=slot.device)
@@ -46,6 +48,9 @@ class Continuations:
         """
         assert list(new.values()) == list(range(self.num_nodes, self.num_nodes + len(new)))
         self._nodes.update(new)
+        if self._recall is not None:
+            for parent, token in new:
+                self._recall.add(_row(parent), token)
         return self._keep(self._kv.grow([parent for parent, _ in new], [token for _, token in new]))
 
     @property
@@ -55,8 +60,12 @@ class Continuations:
 
     def of_steps(self, steps: Sequence[Step]) -> list[float]:
         """The log-probability of each token after its parent, which was read."""
-        rows = [0 if parent is None else 1 + parent for parent, _ in steps]
+        rows = [_row(parent) for parent, _ in steps]
         return self._follow[rows, [token for _, token in steps]].tolist()
+
+    def elsewhere(self, one: int, two: int) -> int | None:
+        """What followed two tokens in the text that is recalled; None if they are nowhere in it."""
+        return None if self._recall is None else self._recall.follower(one, two)
 
     def log_probabilities(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
         """Of each token of each continuation, of one token or more; one causal pass, if there is a start to read."""
@@ -81,4 +90,14 @@ class Continuations:
         if last > len(self._follow):
             room = self._follow.new_empty(ROOM + len(hidden), self._follow.shape[1])
             self._follow = torch.cat((self._follow[:first], room))
-        return torch.log_softmax(self.model.logits(hidden), dim=-1, out=self._follow[first:last])
+        logits, follow = self.model.logits(hidden), self._follow[first:last]
+        if self._recall is None:
+            return torch.log_softmax(logits, dim=-1, out=follow)
+        torch.softmax(logits, dim=-1, out=follow)
+        self._recall.mix(follow, first)
+        return follow.log_()
+
+
+def _row(node: int | None) -> int:
+    """Where what follows a node is kept; None is the prompt."""
+    return 0 if node is None else 1 + node

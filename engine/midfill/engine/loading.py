@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from midfill.engine.causal_gemma import CausalGemma
@@ -22,6 +23,7 @@ from midfill.engine.json_files import read_json
 from midfill.engine.machine import has_bfloat16
 from midfill.engine.memory import fits, free_bytes, keep_freed_memory, needed_bytes
 from midfill.engine.model_pair import ModelPair
+from midfill.engine.recall import read_recall
 from midfill.engine.settings import InfillSettings, settings_for
 from midfill.engine.steps import step_times
 from midfill.engine.stored_models import look_at, readable
@@ -93,7 +95,8 @@ def open_infiller(
     checkpoint = _load(path, device, dtype, on_share)
     tokenizer = Tokenizer(checkpoint.tokenizer_path)
     length = checkpoint.config.canvas_length if isinstance(checkpoint, LoadedCheckpoint) else WRITTEN_CANVAS
-    settings = steer(settings_for(tokenizer, checkpoint.generation, length))
+    settings = settings_for(tokenizer, checkpoint.generation, length)
+    settings = steer(msgspec.structs.replace(settings, recall=read_recall(path)))
     drafter = _drafter(path, checkpoint, device, dtype)
     if is_fast:
         from midfill.engine.warm_up import give_kernels  # here: it needs Triton

@@ -48,6 +48,8 @@ class PromptLimits(msgspec.Struct, frozen=True):
     """The prefix window's start moves by so many tokens at once."""
     snippet_tokens: int = 0
     """Of other files, all together. 0 for a checkpoint that was not trained with any."""
+    elsewhere_chars: int = 0
+    """Of the file on either side of the cursor, for what of it is outside of the windows; 0 where that is not used."""
 
     @property
     def prefix_chars(self) -> int:
@@ -72,6 +74,8 @@ class Prompt(NamedTuple):
     ends there, its fence, where there is one, and an end-of-file token."""
     fence: str = ""
     """What a line begins with that is no more of the file; empty if the prompt has no code block."""
+    elsewhere: Sequence[Sequence[int]] = ()
+    """Pieces of text that may help and are not in the prompt: the rest of the file, and the snippets."""
 
 
 class Template(Protocol):
@@ -142,13 +146,31 @@ class PromptBuilder:
         """The prompt for a cursor between `prefix` and `suffix`."""
         closing, fence = _closing(prefix, suffix), self.template.fence(language)
         after = self._suffix_window(suffix, _fence_line(closing + suffix, fence))
-        quoted = self._suffix_window(suffix[_rest_of_line(suffix) :])
+        below = suffix[_rest_of_line(suffix) :]
+        quoted = self._suffix_window(below)
         before = self._prefix_window(prefix)
         kept, partial = heal(self.tokenizer, before)
         frame = self.template.frame(language, self._quoted(snippets), quoted, self.tokenizer)
         tokens = [*frame, *kept] or [self.end_of_file]  # the causal mode needs one token to start from
         # The closing is pinned, not quoted: the prompt must not change when the line's first letter is typed.
-        return Prompt(tokens, partial, closing, [*self.tokenizer.encode(closing), *after], fence)
+        pinned = [*self.tokenizer.encode(closing), *after]
+        elsewhere = self._elsewhere(prefix, below, len(before), len(quoted), snippets)
+        return Prompt(tokens, partial, closing, pinned, fence, elsewhere)
+
+    def _elsewhere(
+        self, prefix: str, below: str, num_before: int, num_quoted: int, snippets: Sequence[Snippet]
+    ) -> list[list[int]]:
+        """`Prompt.elsewhere`: what comes before the last `num_before` tokens of the prefix, and what after the quoted.
+
+        A token or so may be in both, where a window begins within a line.
+        """
+        if not (most := self.limits.elsewhere_chars):
+            return []
+        before, after = self.tokenizer.encode(prefix[-most:]), self.tokenizer.encode(below[:most])
+        return [before[: max(0, len(before) - num_before)], after[num_quoted:], *map(self._encoded, snippets)]
+
+    def _encoded(self, snippet: Snippet) -> list[int]:
+        return self.tokenizer.encode(snippet.text)
 
     def _quoted(self, snippets: Sequence[Snippet]) -> list[int]:
         """The most helpful ones, which are the last, as many as fit: whole ones, each under its path."""

@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 
 OPENING, CLOSING = "([{", ")]}"
+_BRACKET = re.compile(r"[()\[\]{}]")
 MIN_OVERLAP = 12
 """Characters of the suffix, white space apart, that are no accident when they are written."""
 MOST_HEAD = 200
@@ -100,7 +101,7 @@ def _blanked(text: str) -> str:
 def unmatched(text: str) -> tuple[int, int]:
     """Brackets that are opened and not closed in `text`, and closed and not opened; those in strings do not count."""
     opened = closed = 0
-    for char in _blanked(text):
+    for char in _BRACKET.findall(_blanked(text)):
         if char in OPENING:
             opened += 1
         elif char in CLOSING and opened:

@@ -10,6 +10,7 @@ from midfill.engine.choosing import SampleSettings
 from midfill.engine.constrained_beam import BeamSettings
 from midfill.engine.generation_defaults import GenerationDefaults
 from midfill.engine.prompt import PromptLimits
+from midfill.engine.recall import RecallSettings
 from midfill.engine.tokenizer import Tokenizer
 
 CANVAS_SIZES = (16, 24, 32, 40, 48, 64, 96, 128, 192, 256)
@@ -66,6 +67,8 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     None has the canvas denoise them to the end. It is for small models: a large one reads most of its experts for each
     token, and the canvas is there to save that.
     """
+    recall: RecallSettings | None = None
+    """How much the rest of the file counts beside the causal mode, in `search` and where that judges its fills."""
     write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.5, top_k=64, top_p=0.95))
     """Best mode's."""
     syntax_penalty: float = 1.0
@@ -94,7 +97,7 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
     suffix_head = min(16, canvas_length // 4)
     if tokenizer.special("<|suffix|>") is not None:
         return InfillSettings(
-            limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64),
+            limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64, elsewhere_chars=49_152),
             denoise=generation.denoise_settings(mark_pins_from_step=0, settle_entropy=SETTLE_ENTROPY),
             longest_canvas=canvas_length,
             # 22, with 4 lengths, find the same of 400 held-out gaps as 8, and texts a little less near.

@@ -15,7 +15,9 @@ class Variant(NamedTuple):
 
 FIRST = ("search=none", "num_lengths=18", "num_finalists=3", "longest_candidate=24", "suffix_head=16")
 """Settings of the canvas before there was anything beside it."""
-UNCHECKED = ("syntax_penalty=0", "repeat_penalty=0")
+BY_PROMPT = ("recall=none",)
+"""The rest of the file does not count."""
+UNCHECKED = ("syntax_penalty=0", "repeat_penalty=0", *BY_PROMPT)
 """The causal mode chooses alone."""
 PLAIN = ("denoise.settle_entropy=0", *UNCHECKED)
 """Without what came later."""
@@ -32,8 +34,9 @@ VARIANTS = {
     "settle-early": Variant("rows that are sure stop denoising", (*FIRST, *UNCHECKED), ANYWHERE),
     "search": Variant("few lengths, drafted in one step, and the causal mode's search from there", UNCHECKED, ANYWHERE),
     "scope": Variant("and fills end with their scope", UNCHECKED),
-    "syntax": Variant("and errors of syntax count", ("repeat_penalty=0",)),
-    "all": Variant("and repeated lines do: as it ships"),
+    "syntax": Variant("and errors of syntax count", ("repeat_penalty=0", *BY_PROMPT)),
+    "repeats": Variant("and repeated lines do", BY_PROMPT),
+    "all": Variant("and the rest of the file is recalled: as it ships"),
     "best": Variant("best mode", (), Asked(mode="best")),
 }
 """By the names that VARIANTS= takes."""
