@@ -19,13 +19,14 @@ import msgspec
 import numpy as np
 import torch
 from contamination import WORK
-from gaps import Gap, draw_gaps, read_documents
+from gaps import Gap, draw_gaps, fitted_on, read_documents
 
 from midfill.engine.draws import Draws
 from midfill.engine.gate import GATE, MOST_DEVIATIONS, Features, Gate, Term, Thresholds
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.loading import open_infiller
+from midfill.engine.recall import RECALL
 from midfill.engine.reliability import calibration_error, reliability
 from midfill.engine.wire import InfillRequest
 
@@ -112,7 +113,7 @@ def thresholds(confidence: np.ndarray) -> Thresholds:
 
 def halves(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """Those to fit on and those to examine: every other package's."""
-    learned = set(sorted({row.package for row in rows})[::2])
+    learned = fitted_on(row.package for row in rows)
     return [row for row in rows if row.package in learned], [row for row in rows if row.package not in learned]
 
 
@@ -154,14 +155,22 @@ def notes(gate: Gate, model: Path, learned: Sequence[Row], examined: Sequence[Ro
     """What a reader of the file should know; the engine does not look at it."""
     features, is_exact = columns(examined)
     bins = reliability(confidences(gate, features).tolist(), is_exact.tolist())
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(model.glob("model*.safetensors"))))
     return {
-        "weights_sha256": digest.hexdigest(),
+        "weights_sha256": weights_sha256(model),
+        "recall_sha256": hashlib.sha256((model / RECALL).read_bytes()).hexdigest(),
         "fitted_on": len(learned),
         "examined_on": len(examined),
         "calibration_error": round(calibration_error(bins), 4),
         "reliability": [[each.records, round(each.confidence, 4), round(each.exact, 4)] for each in bins],
     }
+
+
+def weights_sha256(model: Path) -> str:
+    """Says which weights something was fitted for."""
+    digest = hashlib.sha256()
+    for path in sorted(model.glob("model*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def main() -> None:

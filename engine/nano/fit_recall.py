@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from contamination import WORK
-from fit_gate import result
-from gaps import Gap, draw_gaps, read_documents
+from fit_gate import result, weights_sha256
+from gaps import Gap, draw_gaps, fitted_on, read_documents
 
 from midfill.engine.continuations import Continuations
 from midfill.engine.infill import Infiller
@@ -30,7 +30,7 @@ log = logging.getLogger("nano.recall")
 LONGEST = 16
 """Tokens; agreement in more counts as in so many. With 8 the loss is 0.01 nats higher."""
 MOST_TOKENS = 24
-"""Of a middle that are looked at."""
+"""Of a middle, beyond which only its start is looked at."""
 ROUNDS = 60
 
 
@@ -47,16 +47,19 @@ class Seen(NamedTuple):
 
 
 def observe(infiller: Infiller, gap: Gap) -> Generator[Seen, None, None]:
-    """The tokens of a gap's middle and of the suffix head behind it."""
+    """The tokens of a gap's middle and of the suffix head behind it, or of the middle's start."""
     prompt = infiller.prompts.build(gap.prefix, gap.suffix, gap.language)
     if not any(prompt.elsewhere):
         return
+    tokens = infiller.tokenizer.encode(prompt.partial.decode() + gap.middle)
+    tokens = [*tokens, *prompt.suffix[: infiller.settings.scored_suffix]] if len(tokens) <= MOST_TOKENS else tokens
+    tokens = tokens[: MOST_TOKENS + infiller.settings.scored_suffix]
     slot = result(infiller.cache.prefill("gap", prompt.tokens))
-    head = prompt.suffix[: infiller.settings.scored_suffix]
-    tokens = [*infiller.tokenizer.encode(prompt.partial.decode() + gap.middle)[:MOST_TOKENS], *head]
-    (found,) = Continuations(infiller.model, slot).log_probabilities([tokens])
-    infiller.cache.release("gap")
-    infiller.forget("gap")
+    try:
+        (found,) = Continuations(infiller.model, slot).log_probabilities([tokens])
+    finally:
+        infiller.cache.release("gap")
+        infiller.forget("gap")
     recall = Recall(RecallSettings((0.0,) * LONGEST), prompt.elsewhere, prompt.tokens)
     for start, (token, log_probability) in enumerate(zip(tokens, found, strict=True)):
         _, followers, lengths = recall.followers(start)
@@ -116,15 +119,16 @@ def main() -> None:
     torch.set_num_threads(1)
     gaps = islice(draw_gaps(read_documents(arguments.work / "val.jsonl.gz"), seed=2), arguments.gaps)
     seen = list(_observed(gaps, arguments.model, arguments.gaps))
-    learned = set(sorted({each.package for each in seen})[::2])
+    learned = fitted_on(each.package for each in seen)
     halves = [[each for each in seen if (each.package in learned) == wanted] for wanted in (True, False)]
     settings, nothing = fit(halves[0]), RecallSettings((0.0,) * LONGEST)
-    notes = {"tokens": [len(half) for half in halves]}
+    notes: dict[str, list[float]] = {"tokens": [len(half) for half in halves]}
     notes |= {
         name: [round(loss(half, each), 4) for half in halves]
         for name, each in (("loss", settings), ("loss_without", nothing))
     }
-    content = {"shares": settings.shares, "fitted_and_examined": notes}
+    digest = weights_sha256(arguments.model)
+    content = {"shares": settings.shares, "weights_sha256": digest, "fitted_and_examined": notes}
     (arguments.model / RECALL).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     print(content)
 

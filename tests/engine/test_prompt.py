@@ -90,28 +90,56 @@ def shown_prefix(builder: PromptBuilder, prompt: Prompt) -> bytes:
 
 
 def test_what_is_in_no_window_is_elsewhere(nano: Tokenizer) -> None:
-    limits = msgspec.structs.replace(LIMITS, elsewhere_chars=100_000)
+    limits = msgspec.structs.replace(LIMITS, elsewhere_tokens=25_000)
     builder = PromptBuilder(nano, NanoTemplate(), limits, END_OF_FILE)
     cursor = 9_000
     suffix = SOURCE[cursor + 60 :]
     prompt = builder.build(SOURCE[:cursor], suffix, "python", SNIPPETS)
-    before, after, *snippets = [nano.decode_bytes(piece) for piece in prompt.elsewhere]
+    *snippets, after, before = [nano.decode_bytes(piece) for piece in prompt.elsewhere]
     assert before + shown_prefix(builder, prompt) == SOURCE[:cursor].encode()
     quoted = prompt.tokens[prompt.tokens.index(nano.special_ids["<|suffix|>"]) + 1 :][: LIMITS.suffix_tokens]
     assert nano.decode_bytes(quoted) + after == suffix[suffix.index("\n") :].encode()
     assert snippets == [snippet.text.encode() for snippet in SNIPPETS]
 
 
-def test_no_more_than_wanted_is_elsewhere(nano: Tokenizer) -> None:
-    builder = PromptBuilder(nano, NanoTemplate(), msgspec.structs.replace(LIMITS, elsewhere_chars=4_000), END_OF_FILE)
-    before, after = builder.build(SOURCE * 3, SOURCE * 3, "python").elsewhere
-    assert 0 < len(nano.decode_bytes(before)) < 4_000
-    assert 0 < len(nano.decode_bytes(after)) < 4_000
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_no_more_than_wanted_is_elsewhere(nano: Tokenizer, text: str) -> None:
+    limits = msgspec.structs.replace(LIMITS, elsewhere_tokens=1_000)
+    builder = PromptBuilder(nano, NanoTemplate(), limits, END_OF_FILE)
+    snippets = [Snippet(path="a.py", text=text)] * 3
+    *others, after, before = builder.build(text * 3, text * 3, "python", snippets).elsewhere
+    assert len(before) <= 1_000
+    assert len(after) <= 1_000
+    assert sum(map(len, others)) <= 1_000
+
+
+def test_of_what_is_elsewhere_the_nearest_is_taken(nano: Tokenizer) -> None:
+    limits = msgspec.structs.replace(LIMITS, elsewhere_tokens=1_000)
+    builder = PromptBuilder(nano, NanoTemplate(), limits, END_OF_FILE)
+    snippets = [Snippet(path="a.py", text=text) for text in ("far = 1\n" * 600, "near = 2\n" * 100)]
+    prompt = builder.build(SOURCE, SOURCE, "python", snippets)
+    far, near, after, before = [nano.decode_bytes(piece) for piece in prompt.elsewhere]
+    assert near == snippets[1].text.encode()
+    assert 0 < len(far) < len(snippets[0].text)
+    assert len(prompt.elsewhere[2]) == 1_000
+    assert 500 < len(prompt.elsewhere[3]) <= 1_000
+    assert SOURCE.encode().endswith(before + shown_prefix(builder, prompt))
+    quoted = prompt.tokens[prompt.tokens.index(nano.special_ids["<|suffix|>"]) + 1 :][: LIMITS.suffix_tokens]
+    assert nano.decode_bytes(quoted) + after in SOURCE.encode()
+
+
+def test_long_lines_are_no_new_work_with_each_key(nano: Tokenizer) -> None:
+    limits = msgspec.structs.replace(LIMITS, elsewhere_tokens=25_000)
+    builder = PromptBuilder(nano, NanoTemplate(), limits, END_OF_FILE)
+    _, before = builder.build(SOURCE[:6_000] + "\n" + "x" * 5_000 + "\n" + SOURCE, "", "python").elsewhere
+    assert "xxx" not in nano.decode(before)
+    assert SOURCE[:6_000] in nano.decode(before)
 
 
 def test_nothing_is_elsewhere_in_a_short_file_or_where_it_is_not_asked_for(nano: Tokenizer) -> None:
-    limits = msgspec.structs.replace(LIMITS, elsewhere_chars=100_000)
-    assert not any(PromptBuilder(nano, NanoTemplate(), limits, END_OF_FILE).build("a = 1\nb", "\nc\n", None).elsewhere)
+    limits = msgspec.structs.replace(LIMITS, elsewhere_tokens=25_000)
+    builder = PromptBuilder(nano, NanoTemplate(), limits, END_OF_FILE)
+    assert not any(builder.build("a = 1\nb", "\nc\n", None).elsewhere)
     assert builder_of(nano).build(SOURCE, SOURCE, "python", SNIPPETS).elsewhere == []
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midfill.engine.errors import CheckpointError
+from midfill.engine.prompt import Prompt
 from midfill.engine.recall import RECALL, Recall, RecallSettings, read_recall
 
 VOCABULARY = 5
@@ -94,9 +95,10 @@ def test_a_start_of_any_length_agrees_in_no_more_than_the_longest():
 
 
 def test_without_settings_or_text_there_is_none():
-    assert Recall.of(None, [[1, 2]], [1]) is None
-    assert Recall.of(SETTINGS, [[], []], [1]) is None
-    assert Recall.of(SETTINGS, [[], [1]], [1]) is not None
+    prompt = Prompt([1], b"", "", [2], elsewhere=[[], [1, 2]])
+    assert Recall.of(None, prompt) is None
+    assert Recall.of(SETTINGS, prompt._replace(elsewhere=[[], []])) is None
+    assert Recall.of(SETTINGS, prompt) is not None
 
 
 def test_a_checkpoint_has_its_own_shares_and_may_have_notes(tmp_path: Path):

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from fit_gate import result
 from fit_recall import LONGEST, Seen, fit, loss, observe
 from gaps import Gap
 
+from midfill.engine.continuations import Continuations
 from midfill.engine.loading import open_infiller
-from midfill.engine.recall import RecallSettings
+from midfill.engine.recall import Recall, RecallSettings
 
 TRUE = np.full(LONGEST, 0.05)
 TRUE[[0, 3, LONGEST - 1]] = 0.2, 0.5, 0.7
@@ -49,6 +51,16 @@ def test_tokens_of_a_gap_are_seen_as_the_search_sees_them():
     infiller = open_infiller()
     seen = list(observe(infiller, gap))
     assert infiller.documents == 0
+    prompt = infiller.prompts.build(gap.prefix, gap.suffix, gap.language)
+    slot = result(infiller.cache.prefill("again", prompt.tokens))
+    tokens = infiller.tokenizer.encode(prompt.partial.decode() + gap.middle)
+    tokens += prompt.suffix[: infiller.settings.scored_suffix]
+    settings = RecallSettings((0.1,) * (LONGEST - 1) + (0.5,))
+    recall = Recall.of(settings, prompt)
+    assert recall is not None
+    (said,) = Continuations(infiller.model, slot, recall).log_probabilities([tokens])
+    assert len(seen) == len(tokens)  # of each there is something to recall
+    assert loss(seen, settings) == pytest.approx(-np.mean(said), abs=1e-4)
     assert {each.package for each in seen} == {"one"}
     assert all(each.places.shape == each.hits.shape == (LONGEST,) for each in seen)
     assert all((each.hits <= each.places).all() and each.places[0] > 0 for each in seen)

@@ -12,7 +12,7 @@ from midfill.engine.best_first import SearchSettings, best_first_search
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored, useful
 from midfill.engine.canvas import DenoiseSettings, decode
 from midfill.engine.continuation import fill_long
-from midfill.engine.continuations import Continuations
+from midfill.engine.continuations import Continuations, recalling
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.draws import Draws
 from midfill.engine.fill_end import FillEnd
@@ -53,8 +53,7 @@ class CanvasSearch(NamedTuple):
         if settings.search is None:
             fills, passes = yield from self._finish(drafts)
             return self._ended([[], *fills]), 1 + passes
-        recall = Recall.of(settings.recall, self.prompt.elsewhere, self.prompt.tokens)
-        known = Continuations(self.cache.model, self.slot, recall)
+        known = Continuations(self.cache.model, self.slot, Recall.of(settings.recall, self.prompt))
         written, passes = yield from self._write(known, drafts, settings.search, max_tokens)
         if not any(self._text(self.end.cut(fill)).strip() for fill in written):
             written = [*drafts, *written]
@@ -116,6 +115,7 @@ class CanvasSearch(NamedTuple):
         model, slot, suffix = self.cache.model, self.slot, self.prompt.suffix
         if self.settings.scored_by == "canvas":
             return scored_by_canvas(model, slot, fills, suffix, self.vocabulary, self.settings)
+        known = known or recalling(model, slot, self.prompt, self.settings.recall)
         return scored(model, slot, fills, suffix[: self.settings.scored_suffix], known)
 
     def _useful(self, candidates: list[Candidate]) -> list[Candidate]:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
-from midfill.engine.recall import Recall
+from midfill.engine.prompt import Prompt
+from midfill.engine.recall import Recall, RecallSettings
 from midfill.engine.tree_kv import TreeKV
 
 Step = tuple[int | None, int]
@@ -96,6 +97,14 @@ class Continuations:
         torch.softmax(logits, dim=-1, out=follow)
         self._recall.mix(follow, first)
         return follow.log_()
+
+
+def recalling(
+    model: CausalGemma, slot: KVSlot, prompt: Prompt, settings: RecallSettings | None
+) -> Continuations | None:
+    """Continuations of a slot's prompt, with what is recalled mixed in; None where nothing is."""
+    recall = Recall.of(settings, prompt)
+    return None if recall is None else Continuations(model, slot, recall)
 
 
 def _row(node: int | None) -> int:

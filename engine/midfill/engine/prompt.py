@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from midfill.engine.chat import ChatTemplate
-from midfill.engine.tokenizer import Tokenizer, heal
+from midfill.engine.tokenizer import LONGEST_REMEMBERED, Tokenizer, heal
 from midfill.engine.wire import Snippet
 
 NANO_LANGUAGES = {
@@ -37,6 +37,7 @@ The embedded model was trained to see them quoted: of 1,150 held-out gaps inside
 cached so, and 98.6, 92.1, 99.1 and 92.1 % are now.
 """
 _LINE_BREAK = re.compile(r"[\r\n]")
+_LONG_LINE = re.compile(rf"[^\r\n]{{{LONGEST_REMEMBERED - 1},}}")
 
 
 class PromptLimits(msgspec.Struct, frozen=True):
@@ -48,8 +49,8 @@ class PromptLimits(msgspec.Struct, frozen=True):
     """The prefix window's start moves by so many tokens at once."""
     snippet_tokens: int = 0
     """Of other files, all together. 0 for a checkpoint that was not trained with any."""
-    elsewhere_chars: int = 0
-    """Of the file on either side of the cursor, for what of it is outside of the windows; 0 where that is not used."""
+    elsewhere_tokens: int = 0
+    """Outside of the windows, on either side, and of other files; 0 where what stands there is not used."""
 
     @property
     def prefix_chars(self) -> int:
@@ -58,6 +59,10 @@ class PromptLimits(msgspec.Struct, frozen=True):
     @property
     def suffix_chars(self) -> int:
         return 8 * self.suffix_tokens
+
+    @property
+    def elsewhere_chars(self) -> int:
+        return 4 * self.elsewhere_tokens
 
 
 class Prompt(NamedTuple):
@@ -75,7 +80,7 @@ class Prompt(NamedTuple):
     fence: str = ""
     """What a line begins with that is no more of the file; empty if the prompt has no code block."""
     elsewhere: Sequence[Sequence[int]] = ()
-    """Pieces of text that may help and are not in the prompt: the rest of the file, and the snippets."""
+    """Pieces of text that may help, the nearest last: the snippets, and what of the file is not in the prompt."""
 
 
 class Template(Protocol):
@@ -164,13 +169,20 @@ class PromptBuilder:
 
         A token or so may be in both, where a window begins within a line.
         """
-        if not (most := self.limits.elsewhere_chars):
+        tokens, chars = self.limits.elsewhere_tokens, self.limits.elsewhere_chars
+        if not tokens:
             return []
-        before, after = self.tokenizer.encode(prefix[-most:]), self.tokenizer.encode(below[:most])
-        return [before[: max(0, len(before) - num_before)], after[num_quoted:], *map(self._encoded, snippets)]
+        before, after = self._encode_short_lines(prefix[-chars:]), self._encode_short_lines(below[:chars])
+        pieces = [before[: max(0, len(before) - num_before)][-tokens:], after[num_quoted:][:tokens]]
+        for snippet in reversed(snippets):
+            if tokens > 0:
+                pieces.append(self._encode_short_lines(snippet.text[:chars])[:tokens])
+                tokens -= len(pieces[-1])
+        return pieces[::-1]
 
-    def _encoded(self, snippet: Snippet) -> list[int]:
-        return self.tokenizer.encode(snippet.text)
+    def _encode_short_lines(self, text: str) -> list[int]:
+        """The tokens of lines that the tokenizer remembers: others would be new work with each key."""
+        return self.tokenizer.encode(_LONG_LINE.sub("", text))
 
     def _quoted(self, snippets: Sequence[Snippet]) -> list[int]:
         """The most helpful ones, which are the last, as many as fit: whole ones, each under its path."""
@@ -178,9 +190,8 @@ class PromptBuilder:
         for snippet in reversed(snippets):
             text = f"From {snippet.path}:\n\n{snippet.text.strip()}\n\n"
             tokens = self.tokenizer.encode(text) if len(text) <= 8 * self.limits.snippet_tokens else []
-            if len(ids) + len(tokens) > self.limits.snippet_tokens:
-                break
-            ids[:0] = tokens
+            if len(ids) + len(tokens) <= self.limits.snippet_tokens:
+                ids[:0] = tokens
         return ids
 
     def _suffix_window(self, suffix: str, behind: str = "") -> list[int]:

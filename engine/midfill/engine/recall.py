@@ -1,7 +1,7 @@
 """What the rest of a file says after the same tokens, mixed into what a small model says: a cache language model.
 
 Names and turns of phrase come back within a file, mostly farther away than a small model's prompt reaches. Here each
-start of a fill is compared with all of the text outside of the prompt, and what followed there gets a share of the
+start of a fill is compared with the text outside of the prompt, and what followed there gets a share of the
 probability, the larger the more tokens agree. Caches of this kind are old (Kuhn and De Mori 1990) and do much for
 code, which repeats itself locally (Tu, Su and Devanbu 2014).
 """
@@ -16,9 +16,13 @@ import torch
 from torch import Tensor
 
 from midfill.engine.json_files import read_json
+from midfill.engine.prompt import Prompt
 
 RECALL = "recall.json"
 """Beside the weights. `engine/nano/fit_recall.py` writes the embedded model's."""
+
+_END = -1
+"""Stands behind each piece of text: no token, so nothing agrees across it."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
@@ -41,8 +45,8 @@ class Recall:
 
     def __init__(self, settings: RecallSettings, pieces: Sequence[Sequence[int]], prompt: Sequence[int]) -> None:
         self._shares, self._longest = np.array(settings.shares), len(settings.shares)
-        self._text = np.array([token for piece in pieces for token in (*piece, -1)], dtype=np.int32)
-        self._ends = np.flatnonzero(self._text < 0)
+        self._text = np.array([token for piece in pieces for token in (*piece, _END)], dtype=np.int32)
+        self._ends = np.flatnonzero(self._text == _END)
         self._found = dict[int, np.ndarray]()
         agrees = np.zeros(len(self._text), dtype=np.uint16)
         for token in prompt[-self._longest :]:
@@ -50,17 +54,19 @@ class Recall:
         self._starts = [agrees]
 
     @classmethod
-    def of(cls, settings: RecallSettings | None, pieces: Sequence[Sequence[int]], prompt: Sequence[int]) -> Self | None:
-        """None where there are no settings, or no text."""
-        return cls(settings, pieces, prompt) if settings is not None and any(pieces) else None
+    def of(cls, settings: RecallSettings | None, prompt: Prompt) -> Self | None:
+        """None where there are no settings, or no text outside of the prompt."""
+        if settings is None or not any(prompt.elsewhere):
+            return None
+        return cls(settings, prompt.elsewhere, prompt.tokens)
 
     def add(self, start: int, token: int) -> None:
         """Adds the start that is one token longer than `start`."""
         self._starts.append(self._longer(self._starts[start], token))
 
     def follower(self, one: int, two: int) -> int | None:
-        """What followed the two tokens the last time, None if they are nowhere."""
-        places = np.flatnonzero(self._is(one)[:-2] & self._is(two)[1:-1] & (self._text[2:] >= 0))
+        """What followed the two tokens in the last place, None if they are nowhere."""
+        places = np.flatnonzero(self._places_of(one)[:-2] & self._places_of(two)[1:-1] & (self._text[2:] != _END))
         return int(self._text[places[-1] + 2]) if len(places) else None
 
     def followers(self, first: int, count: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -75,14 +81,17 @@ class Recall:
 
     @torch.inference_mode()
     def mix(self, probabilities: Tensor, first: int) -> None:
-        """Mixes into `probabilities` [N, V], what the model says after the starts from `first` on, what is recalled."""
+        """Mixes what is recalled into `probabilities` [N, V], the model's after N starts from `first` on, in place."""
         count, size = probabilities.shape
         starts, tokens, lengths = self.followers(first, count)
         left, weights = self._weigh(starts, lengths, count)
+        # Each entry once: a card adds up repeated ones in any order.
+        entries, which = np.unique(starts * size + tokens, return_inverse=True)
+        added = np.bincount(which, weights, minlength=len(entries))
         device = probabilities.device
         probabilities *= torch.from_numpy(left.astype(np.float32)).to(device)[:, None]
-        weights = torch.from_numpy(weights.astype(np.float32)).to(device)
-        probabilities.view(-1).scatter_add_(0, torch.from_numpy(starts * size + tokens).to(device), weights)
+        weight = torch.from_numpy(added.astype(np.float32)).to(device)
+        probabilities.view(-1).index_add_(0, torch.from_numpy(entries).to(device), weight)
 
     def _weigh(self, starts: np.ndarray, lengths: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """What is left to the model after each start [count], and what each of the places gets [places]."""
@@ -98,11 +107,11 @@ class Recall:
     def _longer(self, agrees: np.ndarray, token: int) -> np.ndarray:
         """How many tokens before each place agree, when `token` comes after those that `agrees` counts: [places]."""
         longer = np.zeros_like(agrees)
-        np.multiply(agrees[:-1] + np.uint16(1), self._is(token)[:-1], out=longer[1:])
+        np.multiply(agrees[:-1] + np.uint16(1), self._places_of(token)[:-1], out=longer[1:])
         longer[self._ends] = 0
         return longer
 
-    def _is(self, token: int) -> np.ndarray:
+    def _places_of(self, token: int) -> np.ndarray:
         """Where `token` stands: [places] bool."""
         found = self._found.get(token)
         if found is None:

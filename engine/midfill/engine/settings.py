@@ -68,7 +68,7 @@ class InfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     token, and the canvas is there to save that.
     """
     recall: RecallSettings | None = None
-    """How much the rest of the file counts beside the causal mode, in `search` and where that judges its fills."""
+    """How much the rest of the file counts beside the causal mode, in `search` and wherever that compares fills."""
     write: WriteSettings = WriteSettings(num_samples=3, sample=SampleSettings(temperature=0.5, top_k=64, top_p=0.95))
     """Best mode's."""
     syntax_penalty: float = 1.0
@@ -97,7 +97,7 @@ def settings_for(tokenizer: Tokenizer, generation: GenerationDefaults, canvas_le
     suffix_head = min(16, canvas_length // 4)
     if tokenizer.special("<|suffix|>") is not None:
         return InfillSettings(
-            limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64, elsewhere_chars=49_152),
+            limits=PromptLimits(prefix_tokens=384, suffix_tokens=96, quantum_tokens=64, elsewhere_tokens=12_288),
             denoise=generation.denoise_settings(mark_pins_from_step=0, settle_entropy=SETTLE_ENTROPY),
             longest_canvas=canvas_length,
             # 22, with 4 lengths, find the same of 400 held-out gaps as 8, and texts a little less near.

@@ -58,7 +58,7 @@ class InfillRequest(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     language: str | None = None
     """LSP language identifier, such as `python`; None if unknown."""
     snippets: tuple[Snippet, ...] = ()
-    """From other files, the most helpful last. A checkpoint that was not trained with any is not shown them."""
+    """From other files, the most helpful last. A checkpoint that was not trained with any may recall them only."""
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 64
     """The longest fill. One canvas holds the likely ones; more than it holds is written canvas after canvas."""
     mode: Mode = "fast"

@@ -15,13 +15,12 @@ from torch import Tensor
 from midfill.engine.candidates import Candidate, Vocabulary, scored
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.choosing import greedy, sampled
-from midfill.engine.continuations import Continuations
+from midfill.engine.continuations import recalling
 from midfill.engine.draft_length import Round
 from midfill.engine.draws import Draws
 from midfill.engine.fill_end import End, FillEnd
 from midfill.engine.kv import KVSlot
 from midfill.engine.prompt import Prompt
-from midfill.engine.recall import Recall
 from midfill.engine.settings import InfillSettings
 from midfill.engine.speculative import Draft, forget, no_drafts, speculate
 from midfill.engine.verify import Verdict, Verify
@@ -89,8 +88,7 @@ class WrittenSearch(NamedTuple):
         """The fills as candidates, best first; some a pass."""
         head = self.prompt.suffix[: self.settings.scored_suffix]
         at_once = max(1, SCORED_AT_ONCE // (max(map(len, fills)) + len(head)))
-        recall = Recall.of(self.settings.recall, self.prompt.elsewhere, self.prompt.tokens)
-        known = None if recall is None else Continuations(self.model, self.slot, recall)
+        known = recalling(self.model, self.slot, self.prompt, self.settings.recall)
         found: list[Candidate] = []
         for begin in range(0, len(fills), at_once):
             if found:
