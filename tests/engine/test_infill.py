@@ -364,6 +364,23 @@ def test_what_the_rest_of_the_file_says_is_recalled(mode: Mode):
     assert "Unknown" not in embedded.complete(asked).text
 
 
+@pytest.mark.parametrize("mode", ["fast", "best"])
+def test_what_the_rest_of_a_json_document_says_is_recalled(mode: Mode):
+    entries = "".join(
+        f'  {{"name": "package-{i}", "maintainer": "Ada Quimby <quimby@example.org>", "size": {i * 37}}},\n'
+        for i in range(30)
+    )
+    others = "".join(f'  {{"id": {i}, "colour": "#{i * 7919:06x}", "tags": ["alpha", "beta"]}},\n' for i in range(40))
+    prefix, suffix = f'[\n{entries}{others}  {{"name": "package-last", "maintainer": "', '", "size": 3}\n]\n'
+    embedded = open_infiller()
+    asked = InfillRequest(document="a", prefix=prefix, suffix=suffix, language="json", mode=mode)
+    answer = embedded.complete(asked)
+    assert answer.text == "Ada Quimby <quimby@example.org>"
+    assert answer.valid
+    embedded.settings = msgspec.structs.replace(embedded.settings, recall=None)
+    assert "Quimby" not in embedded.complete(asked).text
+
+
 @pytest.mark.gpu
 def test_a_full_card_says_so_and_works_again_once_there_is_room():
     engine = open_infiller()

@@ -376,6 +376,15 @@ def test_of_other_files_the_most_helpful_stay_when_not_all_fit(gemma: Tokenizer)
     assert "far" not in text
 
 
+def test_another_file_that_is_too_large_keeps_none_from_the_prompt(gemma: Tokenizer) -> None:
+    limits = msgspec.structs.replace(LIMITS, snippet_tokens=60)
+    snippets = [*SNIPPETS, Snippet(path="src/large.py", text="large = 1\n" * 40)]
+    built = PromptBuilder(gemma, ChatTemplate(), limits, END_OF_FILE).build("a", "b", None, snippets)
+    text = gemma.decode(built.tokens)
+    assert "near = 1" in text
+    assert "large" not in text
+
+
 def test_a_model_that_was_not_trained_with_other_files_is_shown_none(nano: Tokenizer) -> None:
     builder = builder_of(nano)
     assert builder.build("a", "b", "python", SNIPPETS) == builder.build("a", "b", "python")

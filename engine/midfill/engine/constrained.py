@@ -74,9 +74,12 @@ class HeldSearch(NamedTuple):
 
         The texts so far are empty: before the gate has let one pass, none may be shown.
         """
-        completions = self.hold.completions(self.vocabulary.tokenizer, max_tokens)
-        if self.beam is None and self.settings.search is not None:
-            return (yield from self._best_first(completions, self.settings.search, max_tokens))
+        completions, sought = self.hold.completions(self.vocabulary.tokenizer, max_tokens), 0
+        if self.settings.search is not None:
+            quick, sought = yield from self._best_first(completions, self.settings.search, max_tokens)
+            if self.beam is None:
+                return quick, sought
+            completions = [one.tokens for one in quick]
         if isinstance(self.model, DiffusionGemma):
             drafted, fills, steps = yield from self._on_canvases(self.model, completions, max_tokens)
         else:
@@ -86,7 +89,7 @@ class HeldSearch(NamedTuple):
         known = {tuple(one.tokens) for one in drafted}
         fresh = [list(fill) for fill in dict.fromkeys(map(tuple, [*fills, *written])) if fill not in known]
         found = sorted([*drafted, *self._score(fresh)], key=lambda one: one.score, reverse=True)
-        return found, steps + passes
+        return found, sought + steps + passes
 
     def _best_first(
         self, completions: list[list[int]], settings: SearchSettings, max_tokens: int
