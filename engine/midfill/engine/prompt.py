@@ -37,7 +37,8 @@ The embedded model was trained to see them quoted: of 1,150 held-out gaps inside
 cached so, and 98.6, 92.1, 99.1 and 92.1 % are now.
 """
 _LINE_BREAK = re.compile(r"[\r\n]")
-_LONG_LINE = re.compile(rf"[^\r\n]{{{LONGEST_REMEMBERED - 1},}}")
+_LONG_LINE = re.compile(rf"^[^\r\n]{{{LONGEST_REMEMBERED - 1},}}", re.MULTILINE)
+"""Looked for at the starts of lines only, or each of their characters would be tried."""
 
 
 class PromptLimits(msgspec.Struct, frozen=True):
