@@ -155,9 +155,10 @@ def notes(gate: Gate, model: Path, learned: Sequence[Row], examined: Sequence[Ro
     """What a reader of the file should know; the engine does not look at it."""
     features, is_exact = columns(examined)
     bins = reliability(confidences(gate, features).tolist(), is_exact.tolist())
+    recall = model / RECALL
     return {
         "weights_sha256": weights_sha256(model),
-        "recall_sha256": hashlib.sha256((model / RECALL).read_bytes()).hexdigest(),
+        "recall_sha256": hashlib.sha256(recall.read_bytes()).hexdigest() if recall.exists() else None,
         "fitted_on": len(learned),
         "examined_on": len(examined),
         "calibration_error": round(calibration_error(bins), 4),

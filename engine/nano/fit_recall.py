@@ -51,9 +51,12 @@ def observe(infiller: Infiller, gap: Gap) -> Generator[Seen, None, None]:
     prompt = infiller.prompts.build(gap.prefix, gap.suffix, gap.language)
     if not any(prompt.elsewhere):
         return
-    tokens = infiller.tokenizer.encode(prompt.partial.decode() + gap.middle)
-    tokens = [*tokens, *prompt.suffix[: infiller.settings.scored_suffix]] if len(tokens) <= MOST_TOKENS else tokens
-    tokens = tokens[: MOST_TOKENS + infiller.settings.scored_suffix]
+    middle, num_scored = (
+        infiller.tokenizer.encode(prompt.partial.decode() + gap.middle),
+        infiller.settings.scored_suffix,
+    )
+    head = prompt.suffix[:num_scored] if len(middle) <= MOST_TOKENS else []
+    tokens = [*middle, *head][: MOST_TOKENS + num_scored]
     slot = result(infiller.cache.prefill("gap", prompt.tokens))
     try:
         (found,) = Continuations(infiller.model, slot).log_probabilities([tokens])

@@ -184,9 +184,11 @@ class HeldSearch(NamedTuple):
         """Those that are more than white space, as candidates, best first; what is `known` is not read again."""
         spell = self.vocabulary.tokenizer.decode_bytes
         useful = [fill for fill in _distinct(fills) if self.hold.text(spell(fill)).strip()]
+        if not useful:
+            return []
         head = self.prompt.suffix[: self.settings.scored_suffix]
         known = known or recalling(self.model, self.slot, self.prompt, self.settings.recall)
-        return scored(self.model, self.slot, useful, head, known) if useful else []
+        return scored(self.model, self.slot, useful, head, known)
 
 
 class Choice(NamedTuple):

@@ -1,4 +1,4 @@
-"""Guesses at the token that a text goes on with: by what followed its last two in other places, at no cost."""
+"""Guesses at the token that a text goes on with: by what followed its last two in other places, without a pass."""
 
 from collections.abc import Callable, Sequence
 

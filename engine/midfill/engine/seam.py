@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 
 OPENING, CLOSING = "([{", ")]}"
-_BRACKET = re.compile(r"[()\[\]{}]")
+_BRACKET = re.compile(f"[{re.escape(OPENING + CLOSING)}]")
 MIN_OVERLAP = 12
 """Characters of the suffix, white space apart, that are no accident when they are written."""
 MOST_HEAD = 200
