@@ -24,6 +24,7 @@ from midfill.engine.continuations import Continuations
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import embedded_model
 from midfill.engine.loading import open_infiller
+from midfill.engine.reading import Reading
 from midfill.engine.recall import RECALL, Recall, RecallSettings
 
 log = logging.getLogger("nano.recall")
@@ -59,7 +60,7 @@ def observe(infiller: Infiller, gap: Gap) -> Generator[Seen, None, None]:
     tokens = [*middle, *head][: MOST_TOKENS + num_scored]
     slot = result(infiller.cache.prefill("gap", prompt.tokens))
     try:
-        (found,) = Continuations(infiller.model, slot).log_probabilities([tokens])
+        (found,) = Continuations(Reading(infiller.model, slot)).log_probabilities([tokens])
     finally:
         infiller.cache.release("gap")
         infiller.forget("gap")

@@ -13,6 +13,7 @@ from midfill.engine.best_first import SearchSettings, best_first_search
 from midfill.engine.continuations import Continuations
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
+from midfill.engine.reading import Reading
 from midfill.engine.scoring import continuation_log_probabilities
 from midfill.engine.writable import AnyText
 
@@ -43,7 +44,7 @@ def search(
     banned_first: Tensor | None = None,
     slot: KVSlot | None = None,
 ) -> Generator[list[list[int]], None, None]:
-    known = Continuations(MODEL, slot or encoded())
+    known = Continuations(Reading(MODEL, slot or encoded()))
     return best_first_search(known, drafts, SUFFIX_START, AnyText(all_but(writable), banned_first), settings)
 
 
@@ -111,7 +112,7 @@ def test_guesses_that_are_right_save_passes():
 def test_guesses_are_taken_from_the_prompt(monkeypatch: pytest.MonkeyPatch):
     slot = CACHE._new_slot()
     CACHE.encode(slot, [3, 8, 21, 34, 9, 3])
-    known = Continuations(MODEL, slot)
+    known = Continuations(Reading(MODEL, slot))
     settings = SearchSettings(8, longest=3, kept=2, ahead=2)
     next(best_first_search(known, [], SUFFIX_START, AnyText(all_but([8, 21, 34])), settings))
     monkeypatch.setattr(MODEL, "encode", None)  # nothing more is read
@@ -119,7 +120,7 @@ def test_guesses_are_taken_from_the_prompt(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_first_pass_is_as_wide_as_the_others():
-    known = Continuations(MODEL, encoded())
+    known = Continuations(Reading(MODEL, encoded()))
     next(best_first_search(known, [], SUFFIX_START, AnyText(all_but(list(range(64)))), SearchSettings(24, 3, 2)))
     assert known.num_nodes == 24
 

@@ -12,6 +12,7 @@ from midfill.engine.best_first import SearchSettings, best_first_search
 from midfill.engine.causal_gemma import soft_capped
 from midfill.engine.continuations import Continuations
 from midfill.engine.prefix_cache import PrefixCache
+from midfill.engine.reading import Reading
 from midfill.engine.scoring import continuation_log_probabilities
 from midfill.engine.tree_kv import TreeKV
 from midfill.engine.writable import AnyText
@@ -104,7 +105,7 @@ def test_scores_trees_and_searches_see_what_whole_sequences_show(gemma4: Gemma4P
             torch.testing.assert_close(found, whole[row][20 + step], atol=TOLERANCE, rtol=0)
             torch.testing.assert_close(scores[row][step], whole[row][19 + step, tokens[step]], atol=TOLERANCE, rtol=0)
     banned = torch.zeros(gemma4.loaded.config.vocab_size, dtype=torch.bool)
-    known = Continuations(gemma4.loaded.model, slot)
+    known = Continuations(Reading(gemma4.loaded.model, slot))
     settings = SearchSettings(width=3, longest=4, kept=2, most=9, ahead=1)
     *_, fills = best_first_search(known, ends, 5, AnyText(banned), settings)
     found = gemma4.logits(prompt + fills[0] + [5]).log_softmax(dim=-1)

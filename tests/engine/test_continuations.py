@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.small_model import small_model
 
-from midfill.engine.continuations import ROOM, Continuations, Step
+from midfill.engine.continuations import Continuations
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
+from midfill.engine.reading import ROOM, Reading, Step
 from midfill.engine.recall import Recall, RecallSettings
 from midfill.engine.scoring import continuation_log_probabilities
 
@@ -39,7 +40,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_log_probabilities_are_those_of_single_rows_whatever_was_read_before(
     before: list[list[int]], asked: list[list[int]]
 ):
-    known = Continuations(MODEL, SLOT)
+    known = Continuations(Reading(MODEL, SLOT))
     known.log_probabilities(before)
     for tokens, found in zip(asked, known.log_probabilities(asked), strict=True):
         (alone,) = continuation_log_probabilities(MODEL, SLOT, [tokens])
@@ -47,7 +48,7 @@ def test_log_probabilities_are_those_of_single_rows_whatever_was_read_before(
 
 
 def test_what_was_read_is_not_read_again(monkeypatch: pytest.MonkeyPatch):
-    known, passes = Continuations(MODEL, SLOT), counted(monkeypatch)
+    known, passes = Continuations(Reading(MODEL, SLOT)), counted(monkeypatch)
     known.log_probabilities([[3, 4, 5], [3, 4, 6]])
     known.log_probabilities([[3, 4, 9], [3], [8]])
     known.log_probabilities([[3, 4, 9, 7]])
@@ -55,7 +56,7 @@ def test_what_was_read_is_not_read_again(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_pass_gives_what_follows_its_steps():
-    known, new = Continuations(MODEL, SLOT), dict[Step, int]()
+    known, new = Continuations(Reading(MODEL, SLOT)), dict[Step, int]()
     first = known.place((None, 7), new)
     second = known.place((first, 8), new)
     assert known.place((None, 7), new) == first
@@ -69,8 +70,12 @@ def test_a_pass_gives_what_follows_its_steps():
 
 def test_what_is_recalled_is_mixed_in_after_each_start():
     settings, elsewhere = RecallSettings((0.2, 0.4)), [[5, 3, 1, 3, 4, 6], [SLOT.tokens[-1], 3]]
-    known = Continuations(MODEL, SLOT, Recall(settings, elsewhere, SLOT.tokens))
-    plain, recall, new = Continuations(MODEL, SLOT), Recall(settings, elsewhere, SLOT.tokens), dict[Step, int]()
+    known = Continuations(Reading(MODEL, SLOT, Recall(settings, elsewhere, SLOT.tokens)))
+    plain, recall, new = (
+        Continuations(Reading(MODEL, SLOT)),
+        Recall(settings, elsewhere, SLOT.tokens),
+        dict[Step, int](),
+    )
     three = plain.place((None, 3), new)
     plain.place((three, 4), new)
     recall.add(0, 3)
@@ -88,7 +93,7 @@ def test_what_is_recalled_is_mixed_in_after_each_start():
 
 
 def test_there_is_room_for_any_number_of_nodes():
-    known = Continuations(MODEL, SLOT)
+    known = Continuations(Reading(MODEL, SLOT))
     long = [index % 64 for index in range(2 * ROOM)]
     parts = [known.log_probabilities([long[:length]])[0] for length in (5, ROOM - 1, ROOM + 2, 2 * ROOM)]
     (alone,) = continuation_log_probabilities(MODEL, SLOT, [long])
@@ -98,7 +103,7 @@ def test_there_is_room_for_any_number_of_nodes():
 
 @torch.inference_mode()
 def test_log_probabilities_add_up_to_one():
-    known, new = Continuations(MODEL, SLOT), dict[Step, int]()
+    known, new = Continuations(Reading(MODEL, SLOT)), dict[Step, int]()
     known.place((None, 7), new)
     assert known.first.exp().sum().item() == pytest.approx(1, abs=1e-5)
     assert known.read(new).exp().sum().item() == pytest.approx(1, abs=1e-5)

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from tests.engine.small_model import small_model
 from midfill.engine.best_first import SearchSettings
 from midfill.engine.candidates import scored
 from midfill.engine.canvas import DenoiseSettings
+from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.choosing import SampleSettings
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.errors import InputError, MemoryFull
@@ -209,8 +210,8 @@ def test_a_warm_document_gives_what_a_cold_one_gives():
 
 def test_typing_on_reuses_the_prompt():
     warm = infiller()
-    warm.complete(request(SOURCE[:300], SOURCE[340:]))
-    answer = warm.complete(request(SOURCE[:305], SOURCE[340:]))
+    warm.complete(request(FAR[:150], FAR[190:]))
+    answer = warm.complete(request(FAR[:155], FAR[190:]))
     assert answer.cached_tokens >= answer.prompt_tokens - 5
 
 
@@ -425,3 +426,98 @@ def test_a_fill_of_any_length_ends_within_it(max_tokens: int) -> None:
 def test_a_fill_between_whole_lines_ends_its_line():
     answer = infiller().complete(request("x = 1\n", "    y = 2\n"))
     assert answer.text.endswith("\n")
+
+
+TYPED = """    def median(self):
+        ordered = sorted(self.values)
+        middle = len(ordered) // 2
+"""
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The tokens that each pass computes from now on, of whatever model."""
+    found, run = list[int](), CausalGemma._run
+
+    def counted(model: CausalGemma, x: torch.Tensor, *others: object) -> torch.Tensor:
+        found.append(x.shape[0] * x.shape[1])
+        return run(model, x, *others)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(CausalGemma, "_run", counted)
+    return found
+
+
+def test_with_each_key_comes_what_a_fresh_engine_gives_and_most_was_read_for_the_last(reads: list[int]):
+    before = FAR + SOURCE[:4000] + "\n\nclass Sample:\n"
+    keys = [request(before + TYPED[:end], "\n        return middle\n") for end in range(20, len(TYPED))]
+    warm, anew = open_infiller(), open_infiller()
+    warm.complete(keys[0])
+    reads.clear()
+    answers = [warm.complete(key) for key in keys[1:]]
+    warmly = sum(reads)
+    reads.clear()
+    for key, answer in zip(keys[1:], answers, strict=True):
+        anew.settings = msgspec.structs.replace(anew.settings)  # other settings read nothing of the last fill's
+        assert without_times(answer) == without_times(anew.complete(key))
+    assert warmly < sum(reads) / 2
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda engine, key: engine.complete(msgspec.structs.replace(key, document="other")),
+        lambda engine, key: engine.complete(msgspec.structs.replace(key, mode="best")),
+        lambda engine, key: engine.complete(msgspec.structs.replace(key, seed=7)),
+        lambda engine, key: engine.complete(msgspec.structs.replace(key, max_tokens=60)),
+        lambda engine, key: engine.complete(msgspec.structs.replace(key, prefix=key.prefix + "x = 1\n")),
+        lambda engine, key: engine.complete(msgspec.structs.replace(key, num_candidates=3)),
+        lambda engine, key: engine.forget(key.document),
+        lambda engine, key: engine.cache.drop_idle(),
+    ],
+    ids=[
+        "other document",
+        "best mode",
+        "other seed",
+        "several canvases",
+        "typed on",
+        "more asked",
+        "closed",
+        "dropped",
+    ],
+)
+def test_a_fill_is_the_same_whatever_came_between(between: Callable[[Infiller, InfillRequest], object]):
+    key = request("def total(values):\n    return su", "\n")
+    fresh, engine = without_times(infiller().complete(key)), infiller()
+    engine.complete(key)
+    between(engine, key)
+    assert without_times(engine.complete(key)) == fresh
+
+
+def test_what_a_stopped_fill_has_read_is_there_for_the_next(reads: list[int]):
+    engine, key = open_infiller(), request("def total(values):\n    return su", "\n")
+    engine.complete(msgspec.structs.replace(key, document="other"))
+    whole = sum(reads)
+    stopped = engine.fill(key)
+    for _ in range(4):
+        next(stopped)
+    stopped.close()
+    reads.clear()
+    again = engine.complete(key)
+    assert 0 < sum(reads) < whole / 2
+    assert without_times(again) == without_times(open_infiller().complete(key))
+
+
+@pytest.mark.parametrize("typed", ['"auth', '"author": {"na', '"author": {"name": "A'])
+def test_a_json_fill_that_was_typed_on_is_what_a_fresh_engine_gives(typed: str, reads: list[int]):
+    def asked(text: str) -> InfillRequest:
+        prefix, suffix = '{\n  "name": "a",\n  "version": "1.0.0",\n  ', "\n}\n"
+        return msgspec.structs.replace(request(prefix + text, suffix), language="json")
+
+    warm = open_infiller()
+    warm.complete(asked(typed[:-1]))
+    reads.clear()
+    answer = warm.complete(asked(typed))
+    warmly = sum(reads)
+    reads.clear()
+    assert without_times(answer) == without_times(open_infiller().complete(asked(typed)))
+    assert warmly < sum(reads)

@@ -7,6 +7,7 @@ from tests.engine.test_constrained_beam import ANY, LONG, MODEL, PAIRS, SPELLING
 
 from midfill.engine.best_first import SearchSettings, best_first_search
 from midfill.engine.continuations import Continuations
+from midfill.engine.reading import Reading
 from midfill.engine.schema.token_automaton import TokenAutomaton
 from midfill.engine.writable import AnyText, HeldText
 
@@ -18,7 +19,7 @@ def held(constraint: Letters) -> HeldText:
 
 
 def search(constraint: Letters, settings: SearchSettings, drafts: tuple[list[int], ...] = ()) -> list[list[list[int]]]:
-    known = Continuations(MODEL, encoded())
+    known = Continuations(Reading(MODEL, encoded()))
     return list(best_first_search(known, drafts, SUFFIX_START, held(constraint), settings))
 
 

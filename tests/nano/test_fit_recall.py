@@ -8,6 +8,7 @@ from gaps import Gap
 
 from midfill.engine.continuations import Continuations
 from midfill.engine.loading import open_infiller
+from midfill.engine.reading import Reading
 from midfill.engine.recall import Recall, RecallSettings
 
 TRUE = np.full(LONGEST, 0.05)
@@ -58,7 +59,7 @@ def test_tokens_of_a_gap_are_seen_as_the_search_sees_them():
     settings = RecallSettings((0.1,) * (LONGEST - 1) + (0.5,))
     recall = Recall.of(settings, prompt)
     assert recall is not None
-    (said,) = Continuations(infiller.model, slot, recall).log_probabilities([tokens])
+    (said,) = Continuations(Reading(infiller.model, slot, recall)).log_probabilities([tokens])
     assert len(seen) == len(tokens)  # of each there is something to recall
     assert loss(seen, settings) == pytest.approx(-np.mean(said), abs=1e-4)
     assert {each.package for each in seen} == {"one"}

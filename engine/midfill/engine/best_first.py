@@ -13,9 +13,10 @@ from collections.abc import Generator, Sequence
 import msgspec
 import torch
 
-from midfill.engine.continuations import Continuations, Step
+from midfill.engine.continuations import Continuations
 from midfill.engine.cpu_products import padded_rows
 from midfill.engine.lookahead import Lookahead
+from midfill.engine.reading import Step
 from midfill.engine.writable import Writable
 
 BRANCHING = 8

@@ -10,7 +10,7 @@ import msgspec
 
 from midfill.engine.best_first import SearchSettings, best_first_search
 from midfill.engine.candidates import Candidate, Vocabulary, lay_out, scored, useful
-from midfill.engine.canvas import DenoiseSettings, decode
+from midfill.engine.canvas import DenoiseSettings, FirstStep, decode
 from midfill.engine.continuation import fill_long
 from midfill.engine.continuations import Continuations, recalling
 from midfill.engine.diffusion_gemma import DiffusionGemma
@@ -21,7 +21,7 @@ from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt
 from midfill.engine.pseudo_likelihood import scored_by_canvas
-from midfill.engine.recall import Recall
+from midfill.engine.reading import Reading
 from midfill.engine.settings import InfillSettings
 from midfill.engine.steps import budgeted
 from midfill.engine.writable import AnyText
@@ -37,9 +37,11 @@ class CanvasSearch(NamedTuple):
     settings: InfillSettings
     draws: Draws
     end: FillEnd
+    reading: Reading | None = None
+    """What was read behind the prompt before, where that is known."""
 
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
-        """Fills, best first, the empty one among them, and the forward passes that looked for them.
+        """Fills, best first, the empty one among them, and the passes that looked for them.
 
         Many lengths are drafted in one step. From these drafts a search by the causal mode sets out, or its favourites
         are denoised to the end; it chooses. A fill of more than a canvas is the only one.
@@ -49,11 +51,12 @@ class CanvasSearch(NamedTuple):
             return (yield from self._long(max_tokens))
         lengths = lengths_to_try(min(max_tokens, settings.longest_candidate), settings.num_lengths)
         one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
-        drafts, _ = yield from self._denoise(lengths, one_step)
+        first = None if self.reading is None else self.reading.first_step
+        drafts, _ = yield from self._denoise(lengths, one_step, first)
         if settings.search is None:
             fills, passes = yield from self._finish(drafts)
             return self._ended([[], *fills]), 1 + passes
-        known = Continuations(self.cache.model, self.slot, Recall.of(settings.recall, self.prompt))
+        known = Continuations(self.reading or Reading.of(self.cache.model, self.slot, self.prompt, settings.recall))
         written, passes = yield from self._write(known, drafts, settings.search, max_tokens)
         if not any(self._text(self.end.cut(fill)).strip() for fill in written):
             written = [*drafts, *written]
@@ -83,12 +86,12 @@ class CanvasSearch(NamedTuple):
         return fills, passes
 
     def _denoise(
-        self, lengths: Sequence[int], settings: DenoiseSettings
+        self, lengths: Sequence[int], settings: DenoiseSettings, first: FirstStep | None = None
     ) -> Generator[str, None, tuple[list[list[int]], int]]:
         """A fill of each length, and the steps taken. The text so far is the surest row's."""
         layout = lay_out(self.prompt, lengths, self.vocabulary, self.settings)
         canvas = None
-        for canvas in decode(self.cache.model, self.slot, layout, settings, self.draws):
+        for canvas in decode(self.cache.model, self.slot, layout, settings, self.draws, first):
             surest = int(canvas.entropies.sum(dim=-1).argmin())
             yield self._text(canvas.tokens[surest, : lengths[surest]].tolist())
         assert canvas is not None

@@ -23,7 +23,7 @@ from midfill.engine.grammars import Hold
 from midfill.engine.kv import KVSlot
 from midfill.engine.lengths import lengths_to_try
 from midfill.engine.prompt import Prompt
-from midfill.engine.recall import Recall
+from midfill.engine.reading import Reading
 from midfill.engine.schema.lattice import Lattice, Path
 from midfill.engine.schema.token_automaton import TokenAutomaton
 from midfill.engine.settings import InfillSettings
@@ -68,6 +68,8 @@ class HeldSearch(NamedTuple):
     hold: Hold
     beam: BeamSettings | None
     """How far the causal mode writes in best mode, and without a canvas; None for a canvas's model in fast mode."""
+    reading: Reading | None = None
+    """What was read behind the prompt before, where that is known."""
 
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Allowed fills, best first, and the forward passes that looked for them; yields at least between the passes.
@@ -100,7 +102,7 @@ class HeldSearch(NamedTuple):
         86 and 46 without what it recalls. Without that, its canvas and a beam of 8 fill 85 and 44, in three times the
         time; with drafts on canvases at first 85 and 47, in 1.5 times.
         """
-        known = Continuations(self.model, self.slot, Recall.of(self.settings.recall, self.prompt))
+        known = Continuations(self.reading or Reading.of(self.model, self.slot, self.prompt, self.settings.recall))
         settings = msgspec.structs.replace(
             settings,
             longest=min(max_tokens, max(settings.longest, self._needed())),

@@ -31,6 +31,7 @@ from midfill.engine.kv import KVSlot
 from midfill.engine.memory import free_bytes
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt, PromptBuilder, template_for
+from midfill.engine.reading import Reading
 from midfill.engine.scope import ends_at, scope_of
 from midfill.engine.seam import seam
 from midfill.engine.settings import InfillSettings
@@ -51,6 +52,14 @@ HOST_CHUNK, CARD_CHUNK = 256, 1024
 TFLOP for the 26B-A4B, less time than its 49 GB take, and a newer key waits for one pass either way."""
 MOST_DRAFTS = 6
 """Tokens that are drafted at once, as Google's drafters are set to."""
+
+
+class LastRead(NamedTuple):
+    """What the last fill left to the next."""
+
+    document: str
+    settings: InfillSettings
+    reading: Reading
 
 
 class Found(NamedTuple):
@@ -92,6 +101,7 @@ class Infiller:
         self.judge = Judge(self.vocabulary, SyntaxCheck(), settings.syntax_penalty, settings.repeat_penalty)
         self.gate = gate or MeanGate(settings.min_confidence)
         self.cache = PrefixCache(model, kv_bytes, HOST_CHUNK if model.kernels is None else CARD_CHUNK)
+        self._last_read: LastRead | None = None
         self.grammars = Grammars(tokenizer)
         template = template_for(tokenizer)
         ending = template.end_of_file(tokenizer)
@@ -120,6 +130,8 @@ class Infiller:
 
     def forget(self, document: str) -> None:
         """Frees the slot of a closed document, which must not be being filled."""
+        if self._last_read is not None and self._last_read.document == document:
+            self._last_read = None
         self.cache.forget(document)
 
     def works(self) -> bool:
@@ -149,6 +161,7 @@ class Infiller:
         except (torch.OutOfMemoryError, MemoryError):
             log.exception("out of memory")
         # Only here is free what the fill had: the exception held its frames.
+        self._last_read = None
         self.cache.drop_idle()
         device = self.model.embed_tokens.weight.device
         if device.type == "cuda":
@@ -163,25 +176,34 @@ class Infiller:
         if request.max_tokens > most:
             raise InputError("max_tokens", f"at most {most} for this model", request.max_tokens)
         hold = yield from _silently(self.grammars.hold(request, prompt))
+        reading = self._go_on(request.document, prompt)
         cached = self.cache.cached_tokens(request.document, prompt.tokens)
         slot = yield from _silently(self.cache.prefill(request.document, prompt.tokens))
         prefilled = time.perf_counter()
         try:
+            if self.settings.search is not None and (reading is None or reading.slot is not slot):
+                reading = Reading.of(self.model, slot, prompt, self.settings.recall)
             draws = Draws(request.seed, slot.device)
             if hold is None:
-                search = yield from self.search(slot, prompt, request, draws)
+                search = yield from self.search(slot, prompt, request, draws, reading)
                 judged, steps = self.judge.order(search.fills, prompt, request, search.quick_passes), search.passes
                 choice, others = self._choice(judged, prompt, request)
             else:
                 writes = request.mode == "best" or not self._has_canvas
                 beam = self.settings.write.held if writes else None
-                search = HeldSearch(self.model, slot, prompt, self.vocabulary, self.settings, draws, hold, beam)
+                search = HeldSearch(
+                    self.model, slot, prompt, self.vocabulary, self.settings, draws, hold, beam, reading
+                )
                 found, steps = yield from search.run(request.max_tokens)
                 least = MeanGate(self.settings.min_confidence).threshold(request.eagerness)
                 choice, others = choose(found, hold, self.tokenizer, least), ()
+        except GeneratorExit:  # the next key has come: it may ask for the same
+            self._leave(request.document, reading)
+            raise
         finally:
             slot.trim(min(len(prompt.tokens), len(slot.tokens)))
             self.cache.release(request.document)
+        self._leave(request.document, reading)
         return Infill(
             text=choice.text,
             shown=choice.shown,
@@ -195,8 +217,27 @@ class Infiller:
             decode_ms=round((time.perf_counter() - prefilled) * 1e3, 2),
         )
 
-    def search(self, slot: KVSlot, prompt: Prompt, request: InfillRequest, draws: Draws) -> Generator[str, None, Found]:
-        """The fills for a prompt that is in the cache.
+    def _leave(self, document: str, reading: Reading | None) -> None:
+        """Leaves what was read to the document's next fill."""
+        if reading is not None:
+            self._last_read = LastRead(document, self.settings, reading)
+
+    def _go_on(self, document: str, prompt: Prompt) -> Reading | None:
+        """What was read for the last fill, if that was the document's and is true behind `prompt`.
+
+        It is this fill's then, and the slot holds that prompt.
+        """
+        last = self._last_read
+        if last is None or last.document != document:
+            return None
+        self._last_read = None
+        starting = self.vocabulary.not_starting_with(prompt.partial)
+        return last.reading if last.settings is self.settings and last.reading.go_on(prompt, starting) else None
+
+    def search(
+        self, slot: KVSlot, prompt: Prompt, request: InfillRequest, draws: Draws, reading: Reading | None = None
+    ) -> Generator[str, None, Found]:
+        """The fills for a prompt that is in the cache, and of which `reading` may be known.
 
         In best mode a model with a canvas fills that, if one is large enough, and writes, and all of it is compared:
         both read the same cache.
@@ -207,7 +248,8 @@ class Infiller:
         if self._has_canvas and (request.mode == "fast" or request.max_tokens <= self.settings.longest_canvas):
             cache = cast("PrefixCache[DiffusionGemma]", self.cache)
             end = FillEnd(prompt, self.vocabulary, partial(scope.end, seam=where))  # the suffix is on the canvas
-            on_canvas = CanvasSearch(cache, slot, prompt, self.vocabulary, self._settings_for(request), draws, end)
+            settings = self._settings_for(request)
+            on_canvas = CanvasSearch(cache, slot, prompt, self.vocabulary, settings, draws, end, reading)
             found, steps = yield from on_canvas.run(request.max_tokens)
             if request.mode == "fast":
                 return Found(found, steps, steps)

@@ -45,7 +45,7 @@ def denoise(
     """Hidden states [B, C, hidden] of canvases [B, C] behind `slot`, self-conditioned by `soft` [B, C, hidden].
 
     Where a CPU computes, positions that are not `needed` [B, C] are left out, and 0; K and V of the others come to
-    lie behind the cached ones, where they do not count.
+    lie behind the cached ones and what `slot` holds there, where they do not count.
     """
     if model.kernels is not None:
         return model.kernels.denoise(slot, canvas, soft)
@@ -67,14 +67,16 @@ def _attend_side_by_side(slot: KVSlot, canvases: Tensor) -> LayerAttend:
 
     On sliding layers all see the same last window - 1 prompt tokens, as `KVSlot.attend_canvas` has it.
     """
-    past, num_positions = len(slot.tokens), len(canvases)
-    slot.reserve(past + num_positions)
-    full = torch.zeros(num_positions, past + num_positions, device=slot.device, dtype=slot.dtype)
-    full[:, past:].masked_fill_(canvases[:, None] != canvases, -torch.inf)
+    past, held, num_positions = len(slot.tokens), slot.held, len(canvases)
+    own = past + held
+    slot.reserve(own + num_positions)
+    full = torch.zeros(num_positions, own + num_positions, device=slot.device, dtype=slot.dtype)
+    full[:, past:own] = -torch.inf
+    full[:, own:].masked_fill_(canvases[:, None] != canvases, -torch.inf)
     recent = full[:, max(0, past - slot.config.sliding_window + 1) :]
     masks = {FULL: full, SLIDING: recent}
 
     def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return slot.attend_behind(index, q, k, v, masks[slot.config.layers[index].kind])
+        return slot.attend_behind(index, q, k, v, masks[slot.config.layers[index].kind], held)
 
     return attend

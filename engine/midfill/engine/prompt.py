@@ -173,7 +173,8 @@ class PromptBuilder:
         tokens, chars = self.limits.elsewhere_tokens, self.limits.elsewhere_chars
         if not tokens:
             return []
-        before, after = self._encode_short_lines(prefix[-chars:]), self._encode_short_lines(below[:chars])
+        start = _round_up(max(0, len(prefix) - chars), chars // 12)  # or it would be another text with each key
+        before, after = self._encode_short_lines(prefix[start:]), self._encode_short_lines(below[:chars])
         pieces = [before[: max(0, len(before) - num_before)][-tokens:], after[num_quoted:][:tokens]]
         for snippet in reversed(snippets):
             if tokens > 0:

@@ -64,6 +64,10 @@ class Recall:
         """Adds the start that is one token longer than `start`."""
         self._starts.append(self._longer(self._starts[start], token))
 
+    def keep(self, starts: Sequence[int]) -> None:
+        """Forgets all but these, which are renumbered in that order; the first is the prompt itself from now on."""
+        self._starts = [self._starts[start] for start in starts]
+
     def follower(self, one: int, two: int) -> int | None:
         """What followed the two tokens in the last place, None if they are nowhere."""
         places = np.flatnonzero(self._places_of(one)[:-2] & self._places_of(two)[1:-1] & (self._text[2:] != _END))

@@ -25,6 +25,12 @@ class TreeKV:
         self.lineages: list[list[int]] = []
         """Of each node, those on its path, from the prompt on, itself the last."""
         self._past = len(slot.tokens)
+        slot.hold(self, 0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all nodes are still there: not, once something else was read into the slot, or grew behind it."""
+        return self.slot.holder is self
 
     @torch.inference_mode()
     def grow(self, parents: Sequence[int | None], tokens: Sequence[int]) -> Tensor:
@@ -44,7 +50,23 @@ class TreeKV:
             return self.slot.attend_behind(index, q, k, v, masks[self.slot.config.layers[index].kind], first)
 
         ids = torch.tensor([tokens], device=self.slot.device)
+        self.slot.hold(self, len(depths))
         return self.model.encode(ids, past + torch.tensor([depths[first:]], device=self.slot.device), attend)[0]
+
+    @torch.inference_mode()
+    def descend(self, path: Sequence[int], tokens: Sequence[int], last_hidden: Tensor, kept: Sequence[int]) -> None:
+        """Makes the nodes of a path from the prompt, which are `tokens`, the prompt's last; no pass.
+
+        `last_hidden` is the output at the last of them. Of the others those `kept` stay, all of them below the path and
+        with all that are between: they are renumbered in that order.
+        """
+        self.slot.move([self._past + node for node in (*path, *kept)], self._past)
+        if path:
+            self.slot.commit(tokens, last_hidden)
+        number = {node: place for place, node in enumerate(kept)}
+        self.lineages = [[number[above] for above in self.lineages[node][len(path) :]] for node in kept]
+        self._past += len(path)
+        self.slot.hold(self, len(kept))
 
     def _masks(self, paths: Sequence[Sequence[int]], depths: Sequence[int]) -> dict[str, Tensor]:
         """What is added to the scores of new nodes: [N, prompt seen and all nodes], for each kind of layer."""

@@ -90,7 +90,10 @@ class Infill(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     Without one, and in JSON, the geometric mean probability of its tokens and the one after it, by the causal mode.
     """
     steps: int
-    """Forward passes that looked for the fill: denoise steps, and passes that wrote tokens."""
+    """Passes that looked for the fill: denoise steps, and those that wrote tokens.
+
+    Those count, too, which the model need not compute again, as it did for the document's last fill.
+    """
     prompt_tokens: int
     cached_tokens: int
     """Prompt tokens found in the document's cache."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midfill.engine.continuations import Step
+from midfill.engine.reading import Step
 from midfill.engine.schema.token_automaton import NOWHERE, Indices, Scores, TokenAutomaton
 
 LIKELY_TOKENS = 128
