@@ -7,7 +7,7 @@ import torch
 from tests.engine.small_model import WINDOW, small_model
 from torch import Tensor
 
-from midfill.engine.canvas import Canvas, DenoiseSettings, Layout, Refine, decode
+from midfill.engine.canvas import Canvas, DenoiseSettings, FirstStep, Layout, Refine, decode
 from midfill.engine.draws import Draws
 from midfill.engine.kv import KVSlot
 from midfill.engine.prefix_cache import PrefixCache
@@ -239,3 +239,18 @@ def test_each_row_is_asked_about_until_it_has_settled():
 
     run(layout_of(1, 12)._replace(refine=first_is_sure), DenoiseSettings(max_steps=4))
     assert asked == [(0, 1), (1, 12)] * 2 + [(1, 12)] * 2
+
+
+def test_a_first_step_that_was_taken_before_is_not_computed_again(seen_canvases: list[tuple[Tensor, Tensor | None]]):
+    layout, settings, first = layout_of(5, 3), DenoiseSettings(max_steps=2), FirstStep()
+    pinned = layout._replace(tokens=layout.tokens + 1)
+    shorter = layout._replace(hole=layout.hole & (torch.arange(16) < 4))
+    held = layout._replace(banned_first=torch.arange(VOCAB) != 7)
+    decodes = (layout, 0, 2), (layout, 0, 1), (held, 0, 1), (pinned, 0, 2), (pinned, 1, 2), (shorter, 1, 2)
+    for asked, seed, passes in decodes:
+        seen_canvases.clear()
+        found = list(decode(MODEL, slot_of(PROMPT), asked, settings, Draws(seed, CPU), first))
+        assert len(seen_canvases) == passes
+        for one, plain in zip(found, run(asked, settings, seed), strict=True):
+            assert torch.equal(one.tokens, plain.tokens)
+            assert torch.equal(one.entropies, plain.entropies)

@@ -77,7 +77,10 @@ class Canvas(NamedTuple):
 
 
 class FirstStep:
-    """What the first step of a decode gave, for one that begins with the same canvases behind the same prompt."""
+    """What the first step of a decode gave, for one that begins with the same canvases behind the same prompt.
+
+    All are decoded by the same settings.
+    """
 
     def __init__(self) -> None:
         self._known: tuple[Tensor, Tensor, Tensor] | None = None
