@@ -35,7 +35,7 @@ def test_what_is_left_of_a_text_is_found_while_typing_agrees(
 ) -> None:
     reuse = remembering(above + before, after + below, text)
     typed = text[: round(share * len(text))]
-    left = "".join(reuse.recall("a", at(above + before + typed, after + below)))
+    left = "".join(reuse.left("a", at(above + before + typed, after + below)))
     # Where the text repeats what stands before it, less may count as typed, and more is left.
     assert left.endswith(text[len(typed) :])
     assert left or len(typed) == len(text)
@@ -44,22 +44,22 @@ def test_what_is_left_of_a_text_is_found_while_typing_agrees(
 @given(code, code, code, code, st.sampled_from(["", LONG]))
 def test_typing_something_else_finds_nothing(before: str, after: str, text: str, typed: str, above: str) -> None:
     assume(not text.startswith(typed))
-    assert remembering(above + before, after, text).recall("a", at(above + before + typed, after)) == []
+    assert remembering(above + before, after, text).left("a", at(above + before + typed, after)) == []
 
 
 @given(code, code, code, code)
 def test_another_suffix_finds_nothing(before: str, after: str, text: str, change: str) -> None:
     assume(change)
     reuse = remembering(before, after + "x", text)
-    assert reuse.recall("a", at(before, after + change + "x")) == []
-    assert reuse.recall("a", at(before, after + "x" + change)) == []
+    assert reuse.left("a", at(before, after + change + "x")) == []
+    assert reuse.left("a", at(before, after + "x" + change)) == []
 
 
 def test_another_prefix_finds_nothing() -> None:
     reuse = remembering("x = ", "\n", "1")
-    assert reuse.recall("a", at("y = ", "\n")) == []
-    assert reuse.recall("a", at("", "\n")) == []
-    assert reuse.recall("a", at("\nx = ", "\n")) == []
+    assert reuse.left("a", at("y = ", "\n")) == []
+    assert reuse.left("a", at("", "\n")) == []
+    assert reuse.left("a", at("\nx = ", "\n")) == []
 
 
 @pytest.mark.parametrize(
@@ -87,63 +87,63 @@ def test_closers_that_editors_add_do_not_count_as_another_suffix(
     text: str, after_then: str, typed: str, after_now: str, left: str | None, below: str
 ) -> None:
     reuse = remembering("x = ", after_then + below, text)
-    assert reuse.recall("a", at("x = " + typed, after_now + below)) == ([left] if left else [])
+    assert reuse.left("a", at("x = " + typed, after_now + below)) == ([left] if left else [])
 
 
 @pytest.mark.parametrize("above", ["x\r\n", LONG.replace("\n", "\r\n")])
 def test_line_ends_of_the_file_do_not_matter(above: str) -> None:
     reuse = remembering(above + "f()", "\r\nend\r\n" + above, " {\n  a\r\n}")
-    assert reuse.recall("a", at(above + "f() {\r\n", "\r\nend\r\n" + above)) == ["  a\n}"]
+    assert reuse.left("a", at(above + "f() {\r\n", "\r\nend\r\n" + above)) == ["  a\n}"]
     assert agrees(" {\n  a", at(above + "f()", "\r\n"), at(above + "f() {\r\n", "\r\n")) == " {\n"
 
 
 def test_after_backspacing_to_an_earlier_place_its_text_is_found_again() -> None:
     reuse = remembering(LONG, "\n", "return a")
     reuse.remember("a", at(LONG + "ra", "\n"), "ise")
-    assert reuse.recall("a", at(LONG + "ra", "\n")) == ["ise"]
-    assert reuse.recall("a", at(LONG + "r", "\n")) == ["eturn a"]
+    assert reuse.left("a", at(LONG + "ra", "\n")) == ["ise"]
+    assert reuse.left("a", at(LONG + "r", "\n")) == ["eturn a"]
 
 
 def test_the_newest_text_of_a_place_is_found() -> None:
     reuse = remembering("x", "", "one")
     reuse.remember("a", at("x", ""), "two")
-    assert reuse.recall("a", at("x", "")) == ["two"]
-    assert reuse.recall("a", at("xo", "")) == ["ne"]
+    assert reuse.left("a", at("x", "")) == ["two"]
+    assert reuse.left("a", at("xo", "")) == ["ne"]
 
 
 def test_a_text_that_was_typed_to_its_end_is_not_found() -> None:
     reuse = remembering("x", "", "one")
-    assert reuse.recall("a", at("xone", "")) == []
+    assert reuse.left("a", at("xone", "")) == []
     reuse.remember("a", at("x", ""), "")
-    assert reuse.recall("a", at("x", "")) == ["one"]
+    assert reuse.left("a", at("x", "")) == ["one"]
 
 
 def test_documents_do_not_share_texts() -> None:
     reuse = remembering("x", "", "one")
-    assert reuse.recall("b", at("x", "")) == []
+    assert reuse.left("b", at("x", "")) == []
     reuse.forget("a")
     reuse.forget("b")
-    assert reuse.recall("a", at("x", "")) == []
+    assert reuse.left("a", at("x", "")) == []
 
 
 def test_the_least_recently_used_text_goes_first() -> None:
     reuse = remembering("0", "", "text")
     for number in range(1, MAX_PROPOSALS):
         reuse.remember("a", at(f"{number}", ""), "text")
-    assert reuse.recall("a", at("0", "")) == ["text"]
+    assert reuse.left("a", at("0", "")) == ["text"]
     reuse.remember("a", at("new", ""), "text")
-    assert reuse.recall("a", at("0", "")) == ["text"]
-    assert reuse.recall("a", at("1", "")) == []
+    assert reuse.left("a", at("0", "")) == ["text"]
+    assert reuse.left("a", at("1", "")) == []
 
 
 def test_the_least_recently_used_document_goes_first() -> None:
     reuse = Reuse()
     for number in range(MAX_DOCUMENTS):
         reuse.remember(str(number), at("x", ""), "text")
-    assert reuse.recall("0", at("x", "")) == ["text"]
+    assert reuse.left("0", at("x", "")) == ["text"]
     reuse.remember("new", at("x", ""), "text")
-    assert reuse.recall("0", at("x", "")) == ["text"]
-    assert reuse.recall("1", at("x", "")) == []
+    assert reuse.left("0", at("x", "")) == ["text"]
+    assert reuse.left("1", at("x", "")) == []
 
 
 def test_a_rejected_text_stays_rejected_there_and_while_typed_along() -> None:
@@ -177,21 +177,21 @@ def test_one_of_several_is_rejected_alone() -> None:
 def test_typing_towards_any_of_several_leaves_those_that_agree() -> None:
     reuse = Reuse()
     reuse.remember("a", at("x = ", "\n"), "open(a)", "other", "one", num_asked=3)
-    assert reuse.recall("a", at("x = ", "\n")) == ["open(a)", "other", "one"]
-    assert reuse.recall("a", at("x = o", "\n")) == ["pen(a)", "ther", "ne"]
-    assert reuse.recall("a", at("x = ot", "\n")) == ["her"]
-    assert reuse.recall("a", at("x = open(", ")\n")) == ["a)"]
-    assert reuse.recall("a", at("x = one", "\n")) == []
+    assert reuse.left("a", at("x = ", "\n")) == ["open(a)", "other", "one"]
+    assert reuse.left("a", at("x = o", "\n")) == ["pen(a)", "ther", "ne"]
+    assert reuse.left("a", at("x = ot", "\n")) == ["her"]
+    assert reuse.left("a", at("x = open(", ")\n")) == ["a)"]
+    assert reuse.left("a", at("x = one", "\n")) == []
 
 
 def test_an_answer_to_a_question_for_fewer_is_no_choice() -> None:
     reuse = remembering("x = ", "\n", "one")
-    assert reuse.recall("a", at("x = ", "\n"), 2) == []
+    assert reuse.left("a", at("x = ", "\n"), 2) == []
     reuse.remember("a", at("x = ", "\n"), "two", num_asked=2)
-    assert reuse.recall("a", at("x = ", "\n"), 2) == ["two"]
+    assert reuse.left("a", at("x = ", "\n"), 2) == ["two"]
     reuse.remember("a", at("x = ", "\n"), "three")
-    assert reuse.recall("a", at("x = ", "\n")) == ["three"]
-    assert reuse.recall("a", at("x = ", "\n"), 2) == ["two"]
+    assert reuse.left("a", at("x = ", "\n")) == ["three"]
+    assert reuse.left("a", at("x = ", "\n"), 2) == ["two"]
 
 
 @pytest.mark.parametrize("above", ["", LONG])

@@ -84,7 +84,7 @@ class Reuse:
         if texts:
             self._proposed.put(document, _Proposal(_spot(situation), texts, num_asked))
 
-    def recall(self, document: str, situation: Situation, num_asked: int = 1) -> list[str]:
+    def left(self, document: str, situation: Situation, num_asked: int = 1) -> list[str]:
         """What is left of the newest texts that agree with what was typed since; their lines end in \\n.
 
         They are of one answer, to a question for so many or more. A closer that the editor added while the text's own

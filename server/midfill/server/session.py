@@ -157,7 +157,7 @@ class Session:
         situation = situation_at(self.document, gap)
         question = _Question(gap, situation, automatic, self._turn, self.num_edits)
         wants_best = not automatic and self.shared.settings.explicit_mode == "best"
-        texts = [] if wants_best else self._recall(question)
+        texts = [] if wants_best else self._proposed_here(question)
         source: Source = "memory" if texts else "engine"
         if not texts:
             if automatic and (reason := self._reason_for_quiet(gap, situation)) is not None:
@@ -191,12 +191,12 @@ class Session:
             return self.checked.ghost(text, whole_text(self.document, gap), around, may_split=may_split)
         return ghost(text, around, may_split=may_split)
 
-    def _recall(self, question: _Question) -> list[str]:
+    def _proposed_here(self, question: _Question) -> list[str]:
         """What was proposed here, the best first. In JSON no change farther away may have made it wrong.
 
         Not even where nothing was checked: in a text that was broken elsewhere that says nothing of one that is mended.
         """
-        texts = self.shared.reuse.recall(self.document.uri, question.situation, question.num_candidates)
+        texts = self.shared.reuse.left(self.document.uri, question.situation, question.num_candidates)
         if not texts or not self._is_json:
             return texts
         whole = whole_text(self.document, question.gap)
@@ -261,7 +261,7 @@ class Session:
                 self.shared.tell(f"{error}; fast is used instead")
                 mode = "fast"
                 continue
-            texts = self._recall(question)
+            texts = self._proposed_here(question)
             if texts or decode.situation == situation:
                 return texts
             # An older decode's draft agreed with what was typed since, and then became something else.
@@ -372,7 +372,7 @@ class Session:
             return
         added = offer.ghost.text[offer.ghost.back :]
         after = Situation((offer.situation.before + added)[-SITUATION_CHARS:], offer.situation.after)
-        if offer in self.offers and not self.shared.reuse.recall(self.document.uri, after):
+        if offer in self.offers and not self.shared.reuse.left(self.document.uri, after):
             request = self._request(offer.gap._replace(typed=added), "fast")
             self._begin(request, after, speculative=True)
 
