@@ -53,7 +53,8 @@ def observe(infiller: Infiller, gap: Gap) -> Row:
     prompt = infiller.prompts.build(request.prefix, request.suffix, request.language)
     slot = result(infiller.cache.prefill(request.document, prompt.tokens))
     try:
-        found = result(infiller.search(slot, prompt, request, Draws(request.seed, slot.device)))
+        reading = infiller.reading(slot, prompt)
+        found = result(infiller.search(slot, prompt, request, Draws(request.seed, slot.device), reading))
     finally:
         infiller.cache.release(request.document)
     infiller.forget(request.document)

@@ -70,12 +70,8 @@ def test_a_pass_gives_what_follows_its_steps():
 
 def test_what_is_recalled_is_mixed_in_after_each_start():
     settings, elsewhere = RecallSettings((0.2, 0.4)), [[5, 3, 1, 3, 4, 6], [SLOT.tokens[-1], 3]]
-    known = Continuations(Reading(MODEL, SLOT, Recall(settings, elsewhere, SLOT.tokens)))
-    plain, recall, new = (
-        Continuations(Reading(MODEL, SLOT)),
-        Recall(settings, elsewhere, SLOT.tokens),
-        dict[Step, int](),
-    )
+    plain, recall = Continuations(Reading(MODEL, SLOT)), Recall(settings, elsewhere, SLOT.tokens)
+    new = dict[Step, int]()
     three = plain.place((None, 3), new)
     plain.place((three, 4), new)
     recall.add(0, 3)
@@ -84,6 +80,7 @@ def test_what_is_recalled_is_mixed_in_after_each_start():
         chances = torch.cat((plain.first[None], plain.read(new))).exp()
     recall.mix(chances, 0)
     expected = [chances[0, 3].log(), chances[1, 4].log(), chances[2, 6].log()]
+    known = Continuations(Reading(MODEL, SLOT, Recall(settings, elsewhere, SLOT.tokens)))
     assert known.log_probabilities([[3], [3, 4, 6]]) == [
         [pytest.approx(float(expected[0]), abs=TOLERANCE)],
         pytest.approx([float(each) for each in expected], abs=TOLERANCE),

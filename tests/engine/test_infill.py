@@ -1,7 +1,9 @@
 """`midfill.engine.infill`: whole fills, with the embedded model's vocabulary and small random weights."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -447,19 +449,27 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+def anew(engine: Infiller) -> Infiller:
+    """The engine, which takes nothing over from its last fill: that had other settings."""
+    engine.settings = msgspec.structs.replace(engine.settings)
+    return engine
+
+
 def test_with_each_key_comes_what_a_fresh_engine_gives_and_most_was_read_for_the_last(reads: list[int]):
     before = FAR + SOURCE[:4000] + "\n\nclass Sample:\n"
     keys = [request(before + TYPED[:end], "\n        return middle\n") for end in range(20, len(TYPED))]
-    warm, anew = open_infiller(), open_infiller()
+    warm, cold = open_infiller(), open_infiller()
     warm.complete(keys[0])
+    cold.complete(keys[0])
     reads.clear()
     answers = [warm.complete(key) for key in keys[1:]]
     warmly = sum(reads)
     reads.clear()
-    for key, answer in zip(keys[1:], answers, strict=True):
-        anew.settings = msgspec.structs.replace(anew.settings)  # other settings read nothing of the last fill's
-        assert without_times(answer) == without_times(anew.complete(key))
+    for key in keys[1:]:
+        anew(cold).complete(key)
     assert warmly < sum(reads) / 2
+    for key, answer in zip(keys[1::8], answers[::8], strict=True):
+        assert without_times(answer) == without_times(open_infiller().complete(key))
 
 
 @pytest.mark.parametrize(
@@ -513,11 +523,41 @@ def test_a_json_fill_that_was_typed_on_is_what_a_fresh_engine_gives(typed: str, 
         prefix, suffix = '{\n  "name": "a",\n  "version": "1.0.0",\n  ', "\n}\n"
         return msgspec.structs.replace(request(prefix + text, suffix), language="json")
 
-    warm = open_infiller()
-    warm.complete(asked(typed[:-1]))
+    warm, cold = open_infiller(), open_infiller()
+    for engine in (warm, cold):
+        engine.complete(asked(typed[:-1]))
     reads.clear()
     answer = warm.complete(asked(typed))
     warmly = sum(reads)
     reads.clear()
-    assert without_times(answer) == without_times(open_infiller().complete(asked(typed)))
+    assert without_times(answer) == without_times(anew(cold).complete(asked(typed)))
     assert warmly < sum(reads)
+
+
+@pytest.mark.parametrize("mode", ["fast", "best"])
+def test_a_slot_that_is_dropped_is_freed_at_once(mode: Mode):
+    engine = open_infiller()
+    key = msgspec.structs.replace(request("def total(values):\n    return su", "\n"), mode=mode)
+    gc.collect()
+    gc.disable()
+    try:
+        for drop in (lambda: engine.forget("a"), engine.cache.drop_idle):
+            engine.complete(key)
+            (slot,) = map(weakref.ref, engine.cache.slots("a"))
+            drop()
+            engine.complete(msgspec.structs.replace(key, document="other"))
+            assert slot() is None
+    finally:
+        gc.enable()
+
+
+def test_what_is_over_budget_is_not_kept_for_the_next_fill():
+    engine = Infiller(MODEL, TOKENIZER, SETTINGS, kv_bytes=0)
+    engine.complete(request("def total(values):\n    return su", "\n"))
+    assert engine._last_read is None
+
+
+def test_of_trees_that_are_done_with_nothing_lies_in_the_way():
+    engine = Infiller(MODEL, TOKENIZER, CANVAS_ONLY)
+    engine.complete(request("def total(values):\n    return su", "\n"))
+    assert [slot.claimed for slot in engine.cache.slots("a")] == [0]

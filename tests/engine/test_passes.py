@@ -37,12 +37,13 @@ def test_canvases_side_by_side_are_each_what_they_are_alone(prompt_length: int, 
 
 
 @pytest.mark.parametrize("prompt_length", PROMPTS)
-def test_canvases_neither_see_nor_write_over_what_is_held_behind_the_prompt(prompt_length: int):
+def test_canvases_neither_see_nor_write_over_what_is_claimed_behind_the_prompt(prompt_length: int):
     slot, bare = encoded(prompt_length), encoded(prompt_length)
     canvas = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
     needed = torch.arange(5) < torch.tensor([[4], [3]])
     tree, other = TreeKV(MODEL, slot), TreeKV(MODEL, bare)
     first = tree.grow([None, 0, None], [7, 8, 9])
+    slot.claim(tree, 3)
     found, alone = (denoise(MODEL, each, canvas, None, needed) for each in (slot, encoded(prompt_length)))
     torch.testing.assert_close(found, alone, atol=TOLERANCE, rtol=0)
     assert torch.equal(first, other.grow([None, 0, None], [7, 8, 9]))

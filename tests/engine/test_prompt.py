@@ -2,6 +2,7 @@
 
 import inspect
 import tokenize
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -388,3 +389,16 @@ def test_another_file_that_is_too_large_keeps_none_from_the_prompt(gemma: Tokeni
 def test_a_model_that_was_not_trained_with_other_files_is_shown_none(nano: Tokenizer) -> None:
     builder = builder_of(nano)
     assert builder.build("a", "b", "python", SNIPPETS) == builder.build("a", "b", "python")
+
+
+def test_what_stands_elsewhere_in_a_long_file_is_the_same_with_nearly_each_key(nano: Tokenizer) -> None:
+    def builder_of(elsewhere_tokens: int) -> PromptBuilder:
+        limits = msgspec.structs.replace(LIMITS, elsewhere_tokens=elsewhere_tokens)
+        return PromptBuilder(nano, NanoTemplate(), limits, END_OF_FILE)
+
+    builder, typed = builder_of(1_000), "total = value_1 + value_2 + value_3"
+    lines = "".join(f"value_{number} = {number}\n" for number in range(600))
+    pieces = [builder.build(lines + typed[:end], "\n", "python").elsewhere for end in range(len(typed))]
+    assert sum(one != two for one, two in pairwise(pieces)) <= 1
+    for few in (1, 2):
+        assert all(len(piece) <= few for piece in builder_of(few).build(lines, "\n", "python").elsewhere)

@@ -138,7 +138,7 @@ def test_all_fills_that_are_compared_are_judged_by_the_mode_that_judges(mode: Mo
     asked = InfillRequest(document="a", prefix="a = ", suffix="\nb", language="python", max_tokens=16, mode=mode)
     prompt = filling.prompts.build(asked.prefix, asked.suffix, asked.language)
     slot = slot_of(MODEL, prompt.tokens)
-    fills = ended(filling.search(slot, prompt, asked, Draws(0, slot.device))).fills
+    fills = ended(filling.search(slot, prompt, asked, Draws(0, slot.device), filling.reading(slot, prompt))).fills
     wanted = scored_by_canvas(MODEL, slot, [one.tokens for one in fills], prompt.suffix, filling.vocabulary, settings)
     assert [one.score for one in fills] == pytest.approx([one.score for one in wanted], abs=1e-3)
 

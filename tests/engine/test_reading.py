@@ -10,10 +10,11 @@ from tests.engine.small_model import WINDOW, small_model
 
 from midfill.engine.continuations import Continuations
 from midfill.engine.kv import KVSlot
+from midfill.engine.passes import read
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt
-from midfill.engine.reading import MOST_KEPT, Reading, Step
-from midfill.engine.recall import RecallSettings
+from midfill.engine.reading import MOST_KEPT, ROOM, Reading, Step
+from midfill.engine.recall import Recall, RecallSettings
 from midfill.engine.tree_kv import TreeKV
 
 MODEL = small_model()
@@ -41,7 +42,7 @@ def start(length: int) -> list[int]:
 
 
 def reading_of(tokens: Sequence[int], read: Sequence[Sequence[int]] = ()) -> Reading:
-    reading = Reading.of(MODEL, encoded(tokens), prompt_of(tokens), RECALL)
+    reading = Reading(MODEL, encoded(tokens), Recall(RECALL, ELSEWHERE, tokens), ELSEWHERE)
     if read:
         Continuations(reading).log_probabilities([[*text, 0] for text in read])
     return reading
@@ -122,10 +123,13 @@ def test_it_is_of_no_use_once_its_slot_was_used_otherwise():
         lambda slot: TreeKV(MODEL, slot).grow([None], [3]),
         lambda slot: CACHE.encode(slot, [3]),
         lambda slot: (CACHE.encode(slot, [3]), slot.trim(20)),
-        lambda slot: Reading.of(MODEL, slot, kept, None),
+        lambda slot: Reading(MODEL, slot),
+        lambda slot: read(MODEL, slot, [3]),
     ):
         reading = reading_of(start(20), [[1, 2]])
+        assert reading.is_whole
         use(reading.slot)
+        assert not reading.is_whole
         assert not reading.go_on(kept, None)
 
 
@@ -150,3 +154,24 @@ def test_what_is_still_too_much_goes():
         assert reading.go_on(prompt_of(start(9)), banned)
         assert reading.num_nodes == 0
         assert log_probabilities(reading, many[:3]) == pytest.approx(before, abs=TOLERANCE)
+
+
+def test_what_an_error_interrupted_is_of_no_use(monkeypatch: pytest.MonkeyPatch):
+    reading = reading_of(start(20), [[1, 2]])
+    with monkeypatch.context() as patched:
+        patched.setattr(MODEL, "encode", fail)
+        with pytest.raises(MemoryError):
+            log_probabilities(reading, [[3, 9]])
+    assert not reading.go_on(prompt_of(start(20)), None)
+
+
+def fail(*_: object) -> None:
+    raise MemoryError
+
+
+def test_memory_that_a_long_search_took_is_given_back():
+    reading = reading_of(start(9), [[1, *divmod(number, 48)] for number in range(3 * ROOM)])
+    assert len(reading._follow) > 3 * ROOM
+    assert reading.go_on(prompt_of([*start(9), 1, 1]), None)
+    assert reading.num_nodes == 48
+    assert len(reading._follow) <= 2 * ROOM

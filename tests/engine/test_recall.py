@@ -94,6 +94,18 @@ def test_a_start_of_any_length_agrees_in_no_more_than_the_longest():
     assert lengths.max() == len(SETTINGS.shares)
 
 
+def test_what_is_kept_goes_on_as_if_the_prompt_had_been_so_from_the_first():
+    texts = [[0, 1, 2, 3, 1, 2, 4], [2, 3]]
+    recall, fresh = Recall(SETTINGS, texts, [0, 1]), Recall(SETTINGS, texts, [0, 1, 2, 3])
+    for start, token in ((0, 2), (0, 4), (1, 3), (3, 1)):  # starts 1 to 4, of which 3 becomes the prompt
+        recall.add(start, token)
+    recall.keep([3, 4])
+    fresh.add(0, 1)
+    for start in (0, 1):
+        assert [each.tolist() for each in recall.followers(start)] == [each.tolist() for each in fresh.followers(start)]
+    assert recall.follower(1, 2) == 4
+
+
 def test_without_settings_or_text_there_is_none():
     prompt = Prompt([1], b"", "", [2], elsewhere=[[], [1, 2]])
     assert Recall.of(None, prompt) is None

@@ -8,10 +8,9 @@ from time import thread_time
 import pytest
 
 from midfill.engine.syntax import (
-    AFTER_CHARS,
-    BEFORE_CHARS,
     GRAMMARS,
     LONGEST_S,
+    NEAR,
     SyntaxCheck,
     _errors,
     _in_time,
@@ -85,12 +84,18 @@ def test_a_grammar_that_is_missing_is_logged_once_and_adds_none(
 
 
 def test_only_what_is_near_the_gap_is_parsed():
-    far = "x = = 3\n" * (BEFORE_CHARS // 8 + 1)
-    prefix, suffix = "x = 3\n" * (BEFORE_CHARS // 6), "\nx = 3" * (AFTER_CHARS // 6)
-    near = CHECK.added_errors("python", prefix + "x = ", suffix, ["3", "= 3"])
+    far = "x = = 3\n" * (NEAR.before // 8 + 1)
+    prefix, suffix = "x = 3\n" * (NEAR.before // 6), "\nx = 3" * (NEAR.after // 6)
     started = thread_time()
-    assert CHECK.added_errors("python", far * 1000 + prefix + "x = ", suffix + far * 1000, ["3", "= 3"]) == near
+    for first_suffices in (False, True):
+        around = far * 1000 + prefix + "x = ", suffix + far * 1000
+        assert CHECK.added_errors("python", *around, ["3", "= 3"], first_suffices) == [0, 1]
     assert thread_time() - started < 1  # all of it takes minutes
+
+
+def test_a_string_that_is_cut_in_two_is_no_error_of_a_fill():
+    prefix = 'TEXT = """\n' + "It isn't (code.\n" * (NEAR.before // 10) + '"""\nx = '
+    assert CHECK.added_errors("python", prefix, "\n", ["3"], first_suffices=True) == [0]
 
 
 @pytest.mark.parametrize("line", ["x", "é", "𝒳"])
@@ -109,6 +114,24 @@ def test_an_edited_tree_tells_what_a_new_one_does():
     _, *edited = _errors(_in_time(parser), prefix, suffix, fills)
     assert edited == [_errors(_in_time(parser), prefix + fill, suffix, [])[0] for fill in fills]
     assert len(set(edited)) > 1
+
+
+@pytest.mark.parametrize("lines", [0, 7, 300])
+def test_what_was_typed_on_is_told_as_if_nothing_had_been_parsed_before(lines: int):
+    check, line, typed = SyntaxCheck(), "total = [é(1), 2]\n", "value = sum([é, 3])\n"
+    for end in range(len(typed)):
+        around = line * lines + typed[:end], line * 5
+        for fills in ([typed[end:], "]"], ["]", typed[end:]], ["x" * end + typed[end:]]):
+            found = check.added_errors("python", *around, fills, first_suffices=True)
+            CHECK._latest.clear()
+            assert found == CHECK.added_errors("python", *around, fills, first_suffices=True)
+    assert check.added_errors("python", "x = ", "\n", [")", "3"], first_suffices=True) == [1, 0]
+
+
+def test_of_fills_behind_a_clean_one_nothing_is_asked_unless_all_are():
+    assert CHECK.added_errors("python", "x = ", "\n", ["3", "= 3"], first_suffices=True) == [0, 0]
+    assert CHECK.added_errors("python", "x = ", "\n", ["= 3", "3"], first_suffices=True) == [1, 0]
+    assert CHECK.added_errors("python", "x = ", "\n", ["3", "= 3"]) == [0, 1]
 
 
 def test_text_that_takes_a_parser_long_is_given_up_and_the_next_is_checked():

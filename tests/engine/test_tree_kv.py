@@ -104,6 +104,25 @@ def test_room_that_could_not_be_had_leaves_the_slot_usable(monkeypatch: pytest.M
     torch.testing.assert_close(found, afresh(slot, [9]), atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.parametrize("prompt_length", [1, WINDOW - 1, 3 * WINDOW])
+def test_a_path_that_became_the_prompts_last_tokens_is_gone_on_from(prompt_length: int):
+    slot = encoded(prompt_length)
+    tree = TreeKV(MODEL, slot)
+    hidden = tree.grow([None, 0, 1, 1, 0, None, 3], [3, 4, 5, 6, 7, 8, 9])
+    prompt = [*slot.tokens, 3, 4]
+    tree.descend([0, 1], [3, 4], hidden[1].clone(), [3, 6])
+    assert slot.tokens == prompt
+    assert tree.lineages == [[0], [0, 1]]
+    found = tree.grow([0, 1, None], [11, 12, 13])
+    for continuation, each in zip(([6, 11], [6, 9, 12], [13]), found, strict=True):
+        torch.testing.assert_close(each, afresh(slot, continuation), atol=TOLERANCE, rtol=0)
+    CACHE.encode(slot, [14])
+    assert slot.last_hidden is not None
+    ids = torch.tensor([[*prompt, 14]])
+    whole = MODEL.encode(ids, torch.arange(ids.shape[1]), CACHE._new_slot().attend_causal)[0, -1]
+    torch.testing.assert_close(slot.last_hidden, whole, atol=TOLERANCE, rtol=0)
+
+
 def test_what_was_in_the_room_before_is_not_seen():
     slot, clean = encoded(5), encoded(5)
     first = TreeKV(MODEL, slot)

@@ -55,7 +55,7 @@ def best_first_search(
     writable: Writable,
     settings: SearchSettings,
 ) -> Generator[list[list[int]], None, None]:
-    """The best fills found so far, best first: a `next()` is a forward pass.
+    """The best fills found so far, best first: a `next()` is a pass.
 
     A fill's log-probability is that of its tokens and then `suffix_start`. `drafts` are fills that are looked at first,
     as far as they are `writable`. What is read stays in `known`, of which nothing was read before.

@@ -1,6 +1,6 @@
 """The search for a fill in fast mode: hole lengths, denoising, a best-first search beside it, and the choice.
 
-One `next()` is one forward pass, as everywhere; the texts so far are the surest at the time.
+One `next()` is at most one forward pass, as everywhere; the texts so far are the surest at the time.
 """
 
 from collections.abc import Generator, Sequence
@@ -37,8 +37,8 @@ class CanvasSearch(NamedTuple):
     settings: InfillSettings
     draws: Draws
     end: FillEnd
-    reading: Reading | None = None
-    """What was read behind the prompt before, where that is known."""
+    reading: Reading | None
+    """Of the prompt, where there is a best-first search."""
 
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Fills, best first, the empty one among them, and the passes that looked for them.
@@ -53,10 +53,10 @@ class CanvasSearch(NamedTuple):
         one_step = msgspec.structs.replace(settings.denoise, max_steps=1)
         first = None if self.reading is None else self.reading.first_step
         drafts, _ = yield from self._denoise(lengths, one_step, first)
-        if settings.search is None:
+        if settings.search is None or self.reading is None:
             fills, passes = yield from self._finish(drafts)
             return self._ended([[], *fills]), 1 + passes
-        known = Continuations(self.reading or Reading.of(self.cache.model, self.slot, self.prompt, settings.recall))
+        known = Continuations(self.reading)
         written, passes = yield from self._write(known, drafts, settings.search, max_tokens)
         if not any(self._text(self.end.cut(fill)).strip() for fill in written):
             written = [*drafts, *written]

@@ -68,17 +68,17 @@ class HeldSearch(NamedTuple):
     hold: Hold
     beam: BeamSettings | None
     """How far the causal mode writes in best mode, and without a canvas; None for a canvas's model in fast mode."""
-    reading: Reading | None = None
-    """What was read behind the prompt before, where that is known."""
+    reading: Reading | None
+    """Of the prompt, where there is a best-first search."""
 
     def run(self, max_tokens: int) -> Generator[str, None, tuple[list[Candidate], int]]:
-        """Allowed fills, best first, and the forward passes that looked for them; yields at least between the passes.
+        """Allowed fills, best first, and the passes that looked for them; yields at least between the passes.
 
         The texts so far are empty: before the gate has let one pass, none may be shown.
         """
         completions, sought = self.hold.completions(self.vocabulary.tokenizer, max_tokens), 0
-        if self.settings.search is not None:
-            quick, sought = yield from self._best_first(completions, self.settings.search, max_tokens)
+        if self.settings.search is not None and self.reading is not None:
+            quick, sought = yield from self._best_first(self.reading, completions, self.settings.search, max_tokens)
             if self.beam is None:
                 return quick, sought
             completions = [one.tokens for one in quick]
@@ -94,7 +94,7 @@ class HeldSearch(NamedTuple):
         return found, sought + steps + passes
 
     def _best_first(
-        self, completions: list[list[int]], settings: SearchSettings, max_tokens: int
+        self, reading: Reading, completions: list[list[int]], settings: SearchSettings, max_tokens: int
     ) -> Generator[str, None, tuple[list[Candidate], int]]:
         """Fills that the causal mode finds, and `completions`, best first; the passes taken.
 
@@ -102,7 +102,7 @@ class HeldSearch(NamedTuple):
         86 and 46 without what it recalls. Without that, its canvas and a beam of 8 fill 85 and 44, in three times the
         time; with drafts on canvases at first 85 and 47, in 1.5 times.
         """
-        known = Continuations(self.reading or Reading.of(self.model, self.slot, self.prompt, self.settings.recall))
+        known = Continuations(reading)
         settings = msgspec.structs.replace(
             settings,
             longest=min(max_tokens, max(settings.longest, self._needed())),

@@ -8,7 +8,7 @@ from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
 from midfill.engine.prompt import Prompt
 from midfill.engine.reading import Reading, Step
-from midfill.engine.recall import RecallSettings
+from midfill.engine.recall import Recall, RecallSettings
 
 
 class Continuations:
@@ -40,10 +40,11 @@ class Continuations:
         return new.setdefault(step, len(self._nodes) + len(new)) if node is None else node
 
     def read(self, new: dict[Step, int]) -> Tensor:
-        """Adds the steps that were put into `new`; log-probabilities of what follows, [N, V] float32.
+        """Adds the steps that were put into `new`, at least one; log-probabilities of what follows, [N, V] float32.
 
         One causal pass over those that were not read yet, if there are any. What is given is not to be written to.
         """
+        assert new
         assert list(new.values()) == list(range(self.num_nodes, self.num_nodes + len(new)))
         missing = dict[Step, int]()
         for parent, token in new:
@@ -90,5 +91,5 @@ def recalling(
     model: CausalGemma, slot: KVSlot, prompt: Prompt, settings: RecallSettings | None
 ) -> Continuations | None:
     """Continuations of a slot's prompt, with what is recalled mixed in; None where nothing is."""
-    reading = Reading.of(model, slot, prompt, settings) if settings is not None and any(prompt.elsewhere) else None
-    return None if reading is None else Continuations(reading)
+    recall = Recall.of(settings, prompt)
+    return None if recall is None else Continuations(Reading(model, slot, recall, prompt.elsewhere))

@@ -1,7 +1,7 @@
 """A fill from request to answer: prompt, prefill, search, choice.
 
-Everything is one generator, and one `next()` is one forward pass, or a part of making out what JSON is held to. A
-caller may stop between any two and close it.
+Everything is one generator, and one `next()` is at most one forward pass, or a part of making out what JSON is held to.
+A caller may stop between any two and close it.
 """
 
 import logging
@@ -32,6 +32,7 @@ from midfill.engine.memory import free_bytes
 from midfill.engine.prefix_cache import PrefixCache
 from midfill.engine.prompt import Prompt, PromptBuilder, template_for
 from midfill.engine.reading import Reading
+from midfill.engine.recall import Recall
 from midfill.engine.scope import ends_at, scope_of
 from midfill.engine.seam import seam
 from midfill.engine.settings import InfillSettings
@@ -68,7 +69,7 @@ class Found(NamedTuple):
     fills: list[Candidate]
     """Best first, the empty one among them."""
     passes: int
-    """Forward passes that looked for them."""
+    """That looked for them."""
     quick_passes: int
     """Those of them that fast mode takes, too: gates are fitted on that."""
 
@@ -175,14 +176,15 @@ class Infiller:
         most = self.model.config.max_position_embeddings - len(prompt.tokens) - beyond
         if request.max_tokens > most:
             raise InputError("max_tokens", f"at most {most} for this model", request.max_tokens)
+        settings = self.settings
         hold = yield from _silently(self.grammars.hold(request, prompt))
         reading = self._go_on(request.document, prompt)
         cached = self.cache.cached_tokens(request.document, prompt.tokens)
         slot = yield from _silently(self.cache.prefill(request.document, prompt.tokens))
         prefilled = time.perf_counter()
         try:
-            if self.settings.search is not None and (reading is None or reading.slot is not slot):
-                reading = Reading.of(self.model, slot, prompt, self.settings.recall)
+            if reading is None or reading.slot is not slot:
+                reading = self.reading(slot, prompt)
             draws = Draws(request.seed, slot.device)
             if hold is None:
                 search = yield from self.search(slot, prompt, request, draws, reading)
@@ -197,13 +199,11 @@ class Infiller:
                 found, steps = yield from search.run(request.max_tokens)
                 least = MeanGate(self.settings.min_confidence).threshold(request.eagerness)
                 choice, others = choose(found, hold, self.tokenizer, least), ()
-        except GeneratorExit:  # the next key has come: it may ask for the same
-            self._leave(request.document, reading)
-            raise
         finally:
             slot.trim(min(len(prompt.tokens), len(slot.tokens)))
             self.cache.release(request.document)
-        self._leave(request.document, reading)
+            if reading is not None:  # even of a fill that was closed: the next key may ask for the same
+                self._leave(LastRead(request.document, settings, reading))
         return Infill(
             text=choice.text,
             shown=choice.shown,
@@ -217,10 +217,16 @@ class Infiller:
             decode_ms=round((time.perf_counter() - prefilled) * 1e3, 2),
         )
 
-    def _leave(self, document: str, reading: Reading | None) -> None:
-        """Leaves what was read to the document's next fill."""
-        if reading is not None:
-            self._last_read = LastRead(document, self.settings, reading)
+    def reading(self, slot: KVSlot, prompt: Prompt) -> Reading | None:
+        """A new one, of a slot that holds `prompt`; None where no search asks for it."""
+        if self.settings.search is None:
+            return None
+        return Reading(self.model, slot, Recall.of(self.settings.recall, prompt), prompt.elsewhere)
+
+    def _leave(self, last: LastRead) -> None:
+        """Leaves what was read to the document's next fill, if its slot is still cached and nothing else was read."""
+        is_cached = any(slot is last.reading.slot for slot in self.cache.slots(last.document))
+        self._last_read = last if is_cached and last.reading.is_whole else None
 
     def _go_on(self, document: str, prompt: Prompt) -> Reading | None:
         """What was read for the last fill, if that was the document's and is true behind `prompt`.
@@ -235,9 +241,9 @@ class Infiller:
         return last.reading if last.settings is self.settings and last.reading.go_on(prompt, starting) else None
 
     def search(
-        self, slot: KVSlot, prompt: Prompt, request: InfillRequest, draws: Draws, reading: Reading | None = None
+        self, slot: KVSlot, prompt: Prompt, request: InfillRequest, draws: Draws, reading: Reading | None
     ) -> Generator[str, None, Found]:
-        """The fills for a prompt that is in the cache, and of which `reading` may be known.
+        """The fills for a prompt that is in the cache, by `reading` of that, as the method of this name gives it.
 
         In best mode a model with a canvas fills that, if one is large enough, and writes, and all of it is compared:
         both read the same cache.

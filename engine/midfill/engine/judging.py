@@ -38,11 +38,15 @@ class Judge(NamedTuple):
         """
         empty = next(one for one in found if not one.tokens)
         texts = self._distinct(found, prompt) or {prompt.closing: empty}
-        errors = self.syntax.added_errors(request.language, request.prefix, request.suffix, list(texts))
-        repeats = [repeated_lines(request.prefix, text, request.suffix) for text in texts]
+        repeats = {text: repeated_lines(request.prefix, text, request.suffix) for text in texts}
+        worth = {text: one.score - self.repeat_penalty * repeats[text] for text, one in texts.items()}
+        likely = sorted(texts, key=worth.__getitem__, reverse=True)
+        around, is_alone = (request.prefix, request.suffix), request.num_candidates == 1
+        errors = self.syntax.added_errors(request.language, *around, likely, first_suffices=is_alone)
         line = request.prefix.rpartition("\n")[2]
         judged = list[tuple[float, Judged]]()
-        for (text, one), num_errors, num_repeats in zip(texts.items(), errors, repeats, strict=True):
+        for text, num_errors in zip(likely, errors, strict=True):
+            one = texts[text]
             rival = max((rival.score for other, rival in texts.items() if other != text), default=None)
             features = features_of(
                 text,
@@ -52,11 +56,10 @@ class Judge(NamedTuple):
                 rival,
                 passes=passes,
                 errors=num_errors,
-                repeats=num_repeats,
+                repeats=repeats[text],
                 line=line,
             )
-            worth = one.score - self.error_penalty * num_errors - self.repeat_penalty * num_repeats
-            judged.append((worth, Judged(text, features)))
+            judged.append((worth[text] - self.error_penalty * num_errors, Judged(text, features)))
         return [each for _, each in sorted(judged, key=lambda pair: pair[0], reverse=True)]
 
     def _distinct(self, found: Sequence[Candidate], prompt: Prompt) -> dict[str, Candidate]:

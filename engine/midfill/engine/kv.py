@@ -28,10 +28,10 @@ class KVSlot:
         self.last_hidden: Tensor | None = None
         """[hidden] the model's output at the last token; None once tokens were trimmed."""
         self.capacity = 0
-        self.holder: object | None = None
-        """Whose K and V lie behind the tokens, though they do not count; None once the tokens have changed."""
-        self.held = 0
-        """How many they are."""
+        self.owner: object | None = None
+        """Whose K and V lie behind the tokens, though they do not count; None where that is nobody's any more."""
+        self.claimed = 0
+        """How many positions there are the owner's."""
         self._keys = [self._empty(index, 0) for index in range(config.num_kv_layers)]
         self._values = [self._empty(index, 0) for index in range(config.num_kv_layers)]
 
@@ -62,7 +62,7 @@ class KVSlot:
         if length < len(self.tokens):
             del self.tokens[length:]
             self.last_hidden = None
-            self.hold(None, 0)
+            self.claim(None, 0)
 
     @torch.inference_mode()  # which its buffers may have been made in
     def copy(self, other: "KVSlot", length: int) -> None:
@@ -86,9 +86,9 @@ class KVSlot:
                 buffers[index] = fresh
         self.capacity = capacity
 
-    def hold(self, holder: object | None, count: int) -> None:
-        """Notes that the first `count` positions behind the tokens are `holder`'s, and nobody else's any more."""
-        self.holder, self.held = holder, count
+    def claim(self, owner: object | None, count: int) -> None:
+        """Notes that the first `count` positions behind the tokens are `owner`'s, and nobody else's any more."""
+        self.owner, self.claimed = owner, count
 
     def move(self, places: Sequence[int], start: int) -> None:
         """K and V at `places`, those behind the tokens, come to lie from `start` on, where there is room."""
@@ -111,7 +111,7 @@ class KVSlot:
         assert len(self.tokens) + len(tokens) <= self.capacity
         self.tokens.extend(tokens)
         self.last_hidden = last_hidden
-        self.hold(None, 0)
+        self.claim(None, 0)
 
     def attend_causal(self, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Causal attention of T tokens that follow the first `len(tokens)`, [B, H, T, D], and nothing is stored.

@@ -24,6 +24,7 @@ class Passes(Protocol):
 def read(model: CausalGemma, slot: KVSlot, tokens: Sequence[int]) -> Tensor:
     """Hidden states [T, hidden] at `tokens` after those of `slot`, whose K and V wait behind them for a `commit`."""
     start = len(slot.tokens)
+    slot.claim(None, 0)
     slot.reserve(start + len(tokens))
     if model.kernels is not None:
         return model.kernels.read(slot, tokens)
@@ -45,7 +46,7 @@ def denoise(
     """Hidden states [B, C, hidden] of canvases [B, C] behind `slot`, self-conditioned by `soft` [B, C, hidden].
 
     Where a CPU computes, positions that are not `needed` [B, C] are left out, and 0; K and V of the others come to
-    lie behind the cached ones and what `slot` holds there, where they do not count.
+    lie behind the cached ones and what is claimed there, where they do not count.
     """
     if model.kernels is not None:
         return model.kernels.denoise(slot, canvas, soft)
@@ -67,8 +68,8 @@ def _attend_side_by_side(slot: KVSlot, canvases: Tensor) -> LayerAttend:
 
     On sliding layers all see the same last window - 1 prompt tokens, as `KVSlot.attend_canvas` has it.
     """
-    past, held, num_positions = len(slot.tokens), slot.held, len(canvases)
-    own = past + held
+    past, claimed, num_positions = len(slot.tokens), slot.claimed, len(canvases)
+    own = past + claimed
     slot.reserve(own + num_positions)
     full = torch.zeros(num_positions, own + num_positions, device=slot.device, dtype=slot.dtype)
     full[:, past:own] = -torch.inf
@@ -77,6 +78,6 @@ def _attend_side_by_side(slot: KVSlot, canvases: Tensor) -> LayerAttend:
     masks = {FULL: full, SLIDING: recent}
 
     def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return slot.attend_behind(index, q, k, v, masks[slot.config.layers[index].kind], held)
+        return slot.attend_behind(index, q, k, v, masks[slot.config.layers[index].kind], claimed)
 
     return attend

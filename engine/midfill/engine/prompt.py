@@ -29,6 +29,8 @@ NANO_LANGUAGES = {
 }
 
 
+ELSEWHERE_STEPS = 12
+"""What stands far above the cursor begins where it did until a step more was typed: with each key it would be new."""
 LONGEST_REST = 200
 """Characters behind the cursor in its line. More are quoted: in a minified file there may be nothing else to see.
 
@@ -173,7 +175,7 @@ class PromptBuilder:
         tokens, chars = self.limits.elsewhere_tokens, self.limits.elsewhere_chars
         if not tokens:
             return []
-        start = _round_up(max(0, len(prefix) - chars), chars // 12)  # or it would be another text with each key
+        start = _round_up(max(0, len(prefix) - chars), max(1, chars // ELSEWHERE_STEPS))
         before, after = self._encode_short_lines(prefix[start:]), self._encode_short_lines(below[:chars])
         pieces = [before[: max(0, len(before) - num_before)][-tokens:], after[num_quoted:][:tokens]]
         for snippet in reversed(snippets):

@@ -5,7 +5,6 @@ become whole is mostly one that a start of a fill began with. So most of what th
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from midfill.engine.canvas import FirstStep
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.kv import KVSlot
 from midfill.engine.prompt import Prompt
-from midfill.engine.recall import Recall, RecallSettings
+from midfill.engine.recall import Recall
 from midfill.engine.tree_kv import TreeKV
 
 Step = tuple[int | None, int]
@@ -22,13 +21,13 @@ Step = tuple[int | None, int]
 ROOM = 256
 """Nodes whose log-probabilities there is room for at first, and by which it grows: 8 MB of the embedded model's."""
 MOST_KEPT = 256
-"""Nodes that a fill leaves to the next: each lies in the way of what is read later."""
+"""Nodes that a fill takes over from the last: each lies in the way of what is read later."""
 
 
 class Reading:
     """A tree of the starts that the causal mode has read behind the prompt of a slot, and what it says follows each.
 
-    As long as this is in use, nothing else may be read into the slot, nor behind it where `KVSlot.held` forbids it.
+    What is read into the slot by others, or behind it where this has claimed it, ends its use.
     """
 
     def __init__(
@@ -43,22 +42,23 @@ class Reading:
         self.model, self.slot, self.recall = model, slot, recall
         self.first_step = FirstStep()
         """The canvas mode's, behind the same prompt."""
-        self._elsewhere = elsewhere
+        self._elsewhere, self._owner = elsewhere, object()
         self._kv = TreeKV(model, slot)
         self._nodes = dict[Step, int]()
         hidden = slot.last_hidden[None]
         self._hidden, self._follow = hidden[:0], torch.empty(0, model.config.vocab_size, device=slot.device)
         self._keep(hidden)
-
-    @classmethod
-    def of(cls, model: CausalGemma, slot: KVSlot, prompt: Prompt, settings: RecallSettings | None) -> Self:
-        """Of a slot that holds `prompt`, with what is recalled mixed in."""
-        return cls(model, slot, Recall.of(settings, prompt), prompt.elsewhere)
+        slot.claim(self._owner, 0)
 
     @property
     def num_nodes(self) -> int:
         """How many were read."""
         return len(self._nodes)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was read is still there: not, once something else came into its place."""
+        return self.slot.owner is self._owner
 
     def place(self, step: Step, new: dict[Step, int]) -> int:
         """The node of `step`; where it was not read yet, the one that it becomes, and that is put into `new`."""
@@ -67,12 +67,14 @@ class Reading:
 
     def read(self, new: dict[Step, int]) -> None:
         """Adds the steps that were put into `new`, at least one: a causal pass."""
+        assert self.is_whole, "the slot was used otherwise"
         assert list(new.values()) == list(range(self.num_nodes, self.num_nodes + len(new)))
         self._nodes.update(new)
         if self.recall is not None:
             for parent, token in new:
                 self.recall.add(_row(parent), token)
         self._keep(self._kv.grow([parent for parent, _ in new], [token for _, token in new]))
+        self.slot.claim(self._owner, self.num_nodes)  # only now: what an error interrupts is not whole
 
     def follow(self, nodes: Sequence[int | None]) -> Tensor:
         """Log-probabilities of what follows each node, [N, V] float32: a view, where that can be, not to be written to.
@@ -94,7 +96,7 @@ class Reading:
         If so, the slot holds that prompt. It cannot be, once something else was read into the slot. Of more than
         `MOST_KEPT` nodes only those stay that begin with no token of `banned_first` [V] bool; of more than that none.
         """
-        if not self._kv.is_whole:
+        if not self.is_whole:
             return False
         tokens = self.slot.tokens
         fresh = prompt.tokens[len(tokens) :]
@@ -133,8 +135,7 @@ class Reading:
         end = path[-1] if path else None
         number = {node: place for place, node in enumerate(kept)}
         rows = [_row(end), *map(_row, kept)]
-        for buffer in (self._hidden, self._follow):
-            buffer[: len(rows)] = buffer[rows]
+        self._hidden, self._follow = (_only(rows, each) for each in (self._hidden, self._follow))
         self._nodes = {
             (None if parent == end else number[parent], token): number[node]  # pyright: ignore[reportArgumentType]
             for (parent, token), node in self._nodes.items()
@@ -145,6 +146,7 @@ class Reading:
         if path:
             self.first_step = FirstStep()
         self._kv.descend(path, tokens, self._hidden[0].clone(), kept)
+        self.slot.claim(self._owner, len(kept))
 
     @torch.inference_mode()
     def _keep(self, hidden: Tensor) -> None:
@@ -166,6 +168,15 @@ class Reading:
 def _row(node: int | None) -> int:
     """Where what follows a node is kept; None is the prompt."""
     return 0 if node is None else 1 + node
+
+
+def _only(rows: Sequence[int], buffer: Tensor) -> Tensor:
+    """A buffer that begins with these rows of `buffer`: that itself, unless it is much too large."""
+    kept = buffer[rows]
+    if len(buffer) > len(rows) + 2 * ROOM:
+        return _longer(kept, len(rows), len(rows))
+    buffer[: len(rows)] = kept
+    return buffer
 
 
 def _longer(rows: Tensor, used: int, needed: int) -> Tensor:

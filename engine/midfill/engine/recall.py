@@ -67,6 +67,7 @@ class Recall:
     def keep(self, starts: Sequence[int]) -> None:
         """Forgets all but these, which are renumbered in that order; the first is the prompt itself from now on."""
         self._starts = [self._starts[start] for start in starts]
+        self._found.clear()  # or it would grow with all that is typed
 
     def follower(self, one: int, two: int) -> int | None:
         """What followed the two tokens in the last place, None if they are nowhere."""

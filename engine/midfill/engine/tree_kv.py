@@ -17,7 +17,7 @@ from midfill.engine.kv import KVSlot
 class TreeKV:
     """K and V of a tree's nodes, each a token, numbered from 0 as they are added.
 
-    As long as this is in use, nothing else may be read into the slot or behind it.
+    As long as this is in use, nothing else may be read into the slot, nor behind it but what keeps clear of the nodes.
     """
 
     def __init__(self, model: CausalGemma, slot: KVSlot) -> None:
@@ -25,12 +25,7 @@ class TreeKV:
         self.lineages: list[list[int]] = []
         """Of each node, those on its path, from the prompt on, itself the last."""
         self._past = len(slot.tokens)
-        slot.hold(self, 0)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all nodes are still there: not, once something else was read into the slot, or grew behind it."""
-        return self.slot.holder is self
+        slot.claim(None, 0)
 
     @torch.inference_mode()
     def grow(self, parents: Sequence[int | None], tokens: Sequence[int]) -> Tensor:
@@ -40,6 +35,7 @@ class TreeKV:
         """
         first, past = len(self.lineages), len(self.slot.tokens)
         assert past == self._past, "the slot has changed"
+        self.slot.claim(None, 0)
         for node, parent in enumerate(parents, start=first):
             self.lineages.append([node] if parent is None else [*self.lineages[parent], node])
         depths = [len(path) - 1 for path in self.lineages]
@@ -50,7 +46,6 @@ class TreeKV:
             return self.slot.attend_behind(index, q, k, v, masks[self.slot.config.layers[index].kind], first)
 
         ids = torch.tensor([tokens], device=self.slot.device)
-        self.slot.hold(self, len(depths))
         return self.model.encode(ids, past + torch.tensor([depths[first:]], device=self.slot.device), attend)[0]
 
     @torch.inference_mode()
@@ -66,7 +61,6 @@ class TreeKV:
         number = {node: place for place, node in enumerate(kept)}
         self.lineages = [[number[above] for above in self.lineages[node][len(path) :]] for node in kept]
         self._past += len(path)
-        self.slot.hold(self, len(kept))
 
     def _masks(self, paths: Sequence[Sequence[int]], depths: Sequence[int]) -> dict[str, Tensor]:
         """What is added to the scores of new nodes: [N, prompt seen and all nodes], for each kind of layer."""
