@@ -226,7 +226,8 @@ class Infiller:
     def _leave(self, last: LastRead) -> None:
         """Leaves what was read to the document's next fill, if its slot is still cached and nothing else was read."""
         is_cached = any(slot is last.reading.slot for slot in self.cache.slots(last.document))
-        self._last_read = last if is_cached and last.reading.is_whole else None
+        if is_cached and last.reading.is_whole:
+            self._last_read = last
 
     def _go_on(self, document: str, prompt: Prompt) -> Reading | None:
         """What was read for the last fill, if that was the document's and is true behind `prompt`.
@@ -243,7 +244,7 @@ class Infiller:
     def search(
         self, slot: KVSlot, prompt: Prompt, request: InfillRequest, draws: Draws, reading: Reading | None
     ) -> Generator[str, None, Found]:
-        """The fills for a prompt that is in the cache, by `reading` of that, as the method of this name gives it.
+        """The fills for a prompt that is in the cache, by a `reading` of that.
 
         In best mode a model with a canvas fills that, if one is large enough, and writes, and all of it is compared:
         both read the same cache.
