@@ -249,7 +249,7 @@ def test_a_first_step_that_was_taken_before_is_not_computed_again(seen_canvases:
     decodes = (layout, 0, 2), (layout, 0, 1), (held, 0, 1), (pinned, 0, 2), (pinned, 1, 2), (shorter, 1, 2)
     for asked, seed, passes in decodes:
         seen_canvases.clear()
-        found = list(decode(MODEL, slot_of(PROMPT), asked, settings, Draws(seed, CPU), first))
+        found = list(decode(MODEL, slot_of(PROMPT), asked._replace(first_step=first), settings, Draws(seed, CPU)))
         assert len(seen_canvases) == passes
         for one, plain in zip(found, run(asked, settings, seed), strict=True):
             assert torch.equal(one.tokens, plain.tokens)

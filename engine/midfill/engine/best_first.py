@@ -58,7 +58,7 @@ def best_first_search(
     """The best fills found so far, best first: a `next()` is a pass.
 
     A fill's log-probability is that of its tokens and then `suffix_start`. `drafts` are fills that are looked at first,
-    as far as they are `writable`. What is read stays in `known`, of which nothing was read before.
+    as far as they are `writable`. What is read stays in `known`, of which nothing was asked before.
     """
     assert not known.num_nodes
     search = _Search(known, suffix_start, writable, settings)

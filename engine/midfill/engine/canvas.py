@@ -39,6 +39,22 @@ class DenoiseSettings(msgspec.Struct, frozen=True):
     """First step at which pins are one-hot self-conditioning; 1 is what transformers does, 0 marks them at once."""
 
 
+class FirstStep:
+    """What the first step of a decode gave, for one that begins with the same canvases behind the same prompt.
+
+    All are decoded by the same settings.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def hidden(self, noisy: Tensor, hole: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+        """Hidden states [B, C, hidden] of canvases [B, C]: those that are kept, or what `compute` says, kept then."""
+        if self._known is None or not (torch.equal(self._known[0], noisy) and torch.equal(self._known[1], hole)):
+            self._known = noisy, hole, compute()
+        return self._known[2]
+
+
 class Layout(NamedTuple):
     """B canvases of C positions. What stands in the hole of `tokens` does not matter."""
 
@@ -54,6 +70,8 @@ class Layout(NamedTuple):
     """[B, C] bool, what a canvas has to have, its hole at least: the rest is left out where that saves time."""
     refine: "Refine | None" = None
     """What more is known of the holes than the model says."""
+    first_step: FirstStep | None = None
+    """Where the host keeps the first step for the next decode, and takes it from."""
 
 
 Refine = Callable[[int, Tensor], Tensor | None]
@@ -76,53 +94,26 @@ class Canvas(NamedTuple):
     """[B] bool: rows that have settled."""
 
 
-class FirstStep:
-    """What the first step of a decode gave, for one that begins with the same canvases behind the same prompt.
-
-    All are decoded by the same settings.
-    """
-
-    def __init__(self) -> None:
-        self._known: tuple[Tensor, Tensor, Tensor] | None = None
-
-    def hidden(self, noisy: Tensor, hole: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """Hidden states [B, C, hidden] of canvases [B, C]: those that are kept, or what `compute` says, kept then."""
-        if self._known is None or not (torch.equal(self._known[0], noisy) and torch.equal(self._known[1], hole)):
-            self._known = noisy, hole, compute()
-        return self._known[2]
-
-
 def decode(
-    model: DiffusionGemma,
-    slot: KVSlot,
-    layout: Layout,
-    settings: DenoiseSettings,
-    draws: Draws,
-    first: FirstStep | None = None,
+    model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, draws: Draws
 ) -> Generator[Canvas, None, None]:
     """Denoises until all rows have settled or `max_steps` is reached; reads `slot`, never writes to it.
 
     A row that has settled is frozen. On the host it costs nothing more; there are drawn the first canvas's noise, then
-    a sample for each hole position and fresh noise a step, in the order of transformers. There the first step is taken
-    from `first`, where that has it.
+    a sample for each hole position and fresh noise a step, in the order of transformers.
     """
     loop = model.device_canvas
     if loop is not None and loop.takes(layout, settings):
         return loop.decode(slot, layout, settings, draws)
-    return decode_on_host(model, slot, layout, settings, draws, first)
+    return decode_on_host(model, slot, layout, settings, draws)
 
 
 @torch.inference_mode()
 def decode_on_host(
-    model: DiffusionGemma,
-    slot: KVSlot,
-    layout: Layout,
-    settings: DenoiseSettings,
-    draws: Draws,
-    first: FirstStep | None = None,
+    model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, draws: Draws
 ) -> Generator[Canvas, None, None]:
     """`decode` as it is defined: the host sees each step."""
-    state = _Denoiser(model, slot, layout, settings, draws, first)
+    state = _Denoiser(model, slot, layout, settings, draws)
     for step in range(settings.max_steps):
         _, *there = state.step(step)
         canvas = Canvas(step + 1, *(each.cpu() for each in there))
@@ -135,17 +126,11 @@ class _Denoiser:
     """What one step leaves to the next, for the rows still `active` [b] of the layout's B."""
 
     def __init__(
-        self,
-        model: DiffusionGemma,
-        slot: KVSlot,
-        layout: Layout,
-        settings: DenoiseSettings,
-        draws: Draws,
-        first: FirstStep | None = None,
+        self, model: DiffusionGemma, slot: KVSlot, layout: Layout, settings: DenoiseSettings, draws: Draws
     ) -> None:
         assert bool(layout.hole.any(dim=-1).all()), "each canvas needs a hole"
         self.model, self.slot, self.layout = model, slot, layout
-        self.settings, self.draws, self.first = settings, draws, first
+        self.settings, self.draws = settings, draws
         self.active = torch.arange(len(layout.tokens), device=slot.device)
         self.noisy = torch.where(layout.hole, self._noise(layout.tokens), layout.tokens)
         self.marks = model.embed(layout.tokens) * ~layout.hole[..., None]
@@ -167,7 +152,8 @@ class _Denoiser:
         tokens, hole = self.layout.tokens[rows], self.layout.hole[rows]
         needed = None if self.layout.needed is None else self.layout.needed[rows]
         compute = partial(denoise, self.model, self.slot, self.noisy, self.soft, needed)
-        hidden = compute() if step or self.first is None else self.first.hidden(self.noisy, hole, compute)
+        first = self.layout.first_step if step == 0 else None
+        hidden = compute() if first is None else first.hidden(self.noisy, hole, compute)
         logits = self._scaled_logits(hidden[hole], hole, step)
         log_probabilities = logits.log_softmax(dim=-1)
         if self.layout.refine is not None:

@@ -89,9 +89,9 @@ class CanvasSearch(NamedTuple):
         self, lengths: Sequence[int], settings: DenoiseSettings, first: FirstStep | None = None
     ) -> Generator[str, None, tuple[list[list[int]], int]]:
         """A fill of each length, and the steps taken. The text so far is the surest row's."""
-        layout = lay_out(self.prompt, lengths, self.vocabulary, self.settings)
+        layout = lay_out(self.prompt, lengths, self.vocabulary, self.settings)._replace(first_step=first)
         canvas = None
-        for canvas in decode(self.cache.model, self.slot, layout, settings, self.draws, first):
+        for canvas in decode(self.cache.model, self.slot, layout, settings, self.draws):
             surest = int(canvas.entropies.sum(dim=-1).argmin())
             yield self._text(canvas.tokens[surest, : lengths[surest]].tolist())
         assert canvas is not None
