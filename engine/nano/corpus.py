@@ -52,14 +52,18 @@ def read_source(source: Source, archive: Path, corpus: Corpus) -> list[Document]
     return sorted(documents, key=lambda document: draw(document.path, "order"))
 
 
-def collect(sources: list[Source], cache: Path) -> Corpus:
-    """The distinct documents of `sources`, each up to its cap; of copies the one of the first split stays."""
+def collect(sources: list[Source], cache: Path, caps: float = 1.0) -> Corpus:
+    """The distinct documents of `sources`, each up to `caps` times its cap; of copies the one of the first split stays.
+
+    Packages that are held out keep their caps.
+    """
     corpus, seen, seen_functions = Corpus(), DuplicateFilter(), DuplicateFilter()
     ordered = sorted(sources, key=lambda source: SPLITS.index(source.split))
     with ThreadPoolExecutor(4) as downloads:
         archives = downloads.map(partial(fetch, cache=cache), ordered)
         for source, archive in zip(ordered, archives, strict=True):
             num_bytes = Counter[str]()
+            most = source.cap_bytes * (1.0 if source.split == "val" else caps)
             for document in read_source(source, archive, corpus):
                 functions = [each for each in standalone(document) if not seen_functions.duplicate_kind(each.text)]
                 if source.split != "val":
@@ -67,7 +71,7 @@ def collect(sources: list[Source], cache: Path) -> Corpus:
                 if source.split == "exercises":
                     continue
                 size = len(document.text.encode())
-                if num_bytes[document.language] + size > source.cap_bytes:
+                if num_bytes[document.language] + size > most:
                     corpus.rejected["over the source's cap"] += 1
                 elif kind := seen.duplicate_kind(document.text):
                     corpus.rejected[kind] += 1
@@ -78,7 +82,7 @@ def collect(sources: list[Source], cache: Path) -> Corpus:
     return corpus
 
 
-def trim_languages(corpus: Corpus, cap_bytes: dict[str, int]) -> None:
+def trim_languages(corpus: Corpus, cap_bytes: dict[str, float]) -> None:
     """Keep a drawn part of the training documents of a language that is over its cap; held-out ones stay."""
     total = Counter[str]()
     kept = []
@@ -175,6 +179,7 @@ def main() -> None:
     parser.add_argument(
         "--bench", type=Path, help="folder of <benchmark>/*.jsonl[.gz]; bench in the work folder if none"
     )
+    parser.add_argument("--caps", type=float, default=1.0, help="factor of all caps but those of packages held out")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
@@ -183,9 +188,10 @@ def main() -> None:
         log.info("the corpus is already in %s", options.work)
         return
     listing = HERE / "corpus.toml"
-    corpus = collect(read_sources(listing), options.work / "cache")
+    corpus = collect(read_sources(listing), options.work / "cache", options.caps)
     report = drop_contaminated(corpus, options.bench or options.work / "bench")
-    trim_languages(corpus, tomllib.loads(listing.read_text(encoding="utf-8"))["language_cap_bytes"])
+    cap_bytes = tomllib.loads(listing.read_text(encoding="utf-8"))["language_cap_bytes"]
+    trim_languages(corpus, {language: cap * options.caps for language, cap in cap_bytes.items()})
     for split in ("train", "val"):
         write_jsonl(files[split], (document for source, document in corpus.kept if source.split == split))
     write_jsonl(files["functions"], (each for source, each in corpus.functions if source.split == "train"))

@@ -4,7 +4,9 @@ import io
 import json
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -244,6 +246,16 @@ def test_language_over_its_cap_is_trimmed_in_training_only(tmp_path: Path) -> No
     splits = [source.split for source, _ in corpus.kept]
     assert splits.count("val") == 10
     assert 0 < splits.count("train") < 10
+
+
+def test_more_is_taken_of_what_is_trained_on_and_as_much_of_what_is_held_out(tmp_path: Path) -> None:
+    sources = []
+    for name, split in (("train", "train"), ("val", "val")):
+        members = {f"m/{n}.py": CODE.replace("area", f"{name}_{n}") for n in range(10)}
+        sources.append(replace(cached_source(tmp_path, name, members, split=split), cap_bytes=2 * (len(CODE) + 200)))
+    once, twice = (Counter(source.split for source, _ in collect(sources, tmp_path, caps).kept) for caps in (1.0, 2.0))
+    assert once["train"] < twice["train"] < 10
+    assert once["val"] == twice["val"] < 10
 
 
 def test_licence_outside_the_list_is_refused(tmp_path: Path) -> None:
