@@ -5,6 +5,7 @@
 # make eval           measures quality; BENCH=, LIMIT=, SETS=, VARIANTS= choose what of; it RUNS CODE THAT A MODEL WROTE
 # make builds         compiles the kernels for cards that are not here, and writes what they take into kernels/README.md
 # make gpu            measures on a card, in parts, at most ten minutes; make gpu-report makes tables and plots of it
+# make nano           trains the embedded model; nano-carry, nano-piece, nano-fit do it on a card that is lent for minutes
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
@@ -12,12 +13,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NANO := engine/nano
 DEMO := fixtures/documents/median.py --at 4:17
 NANO_WORKERS ?= $(shell nproc)
+MODEL := engine/midfill/engine/models/nano
+CAPS := 1
+RUN_S ?= 1400
+PIECE_S ?= 520
+OUT ?= .nano/out
 # Node trusts the certificates that it brings; those of the machine too, where a proxy of its own stands before a registry.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
 endif
 
-.PHONY: setup test test-editors check demo vsix bench bench-kernels bench-engine builds eval gpu gpu-report nano catalogue clean
+.PHONY: setup test test-editors check demo vsix bench bench-kernels bench-engine builds eval gpu gpu-report nano nano-corpus nano-carry nano-piece nano-fit catalogue clean
 
 setup: .venv/.engine
 
@@ -101,14 +107,35 @@ gpu-report:
 		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --target $@ \
 		msgspec platformdirs jsonschema-rs jsonschema-specifications referencing rpds-py
 
-# Each step skips what it finds done, so this resumes after an interruption.
-nano: .venv/.dev
-	$(BIN)/python $(NANO)/corpus.py
+# Each step skips what it finds done, so these resume after an interruption. nano does it all on one machine.
+nano: nano-corpus
+	$(BIN)/torchrun --standalone --nproc-per-node=$(NANO_WORKERS) $(NANO)/train.py
+	$(BIN)/python $(NANO)/export.py
+	$(MAKE) nano-fit
+
+nano-corpus: .venv/.dev
+	$(BIN)/python $(NANO)/corpus.py --caps $(CAPS)
 	$(BIN)/python $(NANO)/contamination.py
 	$(BIN)/python $(NANO)/train_tokenizer.py
 	$(BIN)/python $(NANO)/pack.py
-	$(BIN)/torchrun --standalone --nproc-per-node=$(NANO_WORKERS) $(NANO)/train.py
-	$(BIN)/python $(NANO)/export.py
+
+# A machine with a card that is lent for minutes, and reaches no registry, trains in pieces: nano-carry here packs .carry/,
+# nano-piece there goes on for PIECE_S of the run's RUN_S and leaves the weights so far in OUT, which nano-fit here takes
+# FROM a folder.
+nano-carry: CAPS = 2.2
+nano-carry: nano-corpus .gpu
+	$(BIN)/python $(NANO)/carried.py pack
+
+nano-piece: export PYTHONPATH := $(CURDIR)/server:$(CURDIR)/engine:$(CURDIR)/kernels:$(CURDIR)/.gpu
+nano-piece:
+	$(PYTHON) $(NANO)/carried.py unpack
+	$(PYTHON) $(NANO)/train.py --seconds $(RUN_S) --piece-s $(PIECE_S) $(TRAIN)
+	mkdir -p $(OUT)
+	$(PYTHON) $(NANO)/export.py --out $(OUT)
+	cp .nano/*.curve.jsonl $(OUT)
+
+nano-fit: .venv/.dev
+	$(if $(FROM),rm -f $(MODEL)/model-*.safetensors && cp $(FROM)/*.json $(FROM)/*.safetensors $(MODEL))
 	OMP_NUM_THREADS=1 $(BIN)/python $(NANO)/fit_recall.py
 	OMP_NUM_THREADS=1 $(BIN)/python $(NANO)/fit_gate.py
 	OMP_WAIT_POLICY=passive $(BIN)/python $(NANO)/train_drafter.py
@@ -118,4 +145,4 @@ catalogue:
 	$(PYTHON) server/schemastore/write_catalogue.py $(CATALOG) $(COMMIT)
 
 clean:
-	rm -rf .venv .editors .gpu build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .editors .gpu .carry build dist .pytest_cache .ruff_cache .hypothesis

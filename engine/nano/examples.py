@@ -55,7 +55,9 @@ class Examples:
     def batch(self, documents: int, stream: int, canvases: int, canvas: int) -> Batch:
         """`documents` streams of `stream` tokens, each with `canvases` canvases of `canvas` positions."""
         columns = zip(*(self._example(stream, canvases, canvas) for _ in range(documents)), strict=True)
-        return Batch(*(torch.from_numpy(np.stack(column)) for column in columns))
+        streams, counted, tokens, hole, anchors = (torch.from_numpy(np.stack(column)) for column in columns)
+        targets, holes = (mask.flatten().nonzero().flatten() for mask in (counted, hole))
+        return Batch(streams, targets, tokens, hole, holes, anchors)
 
     def _example(self, stream: int, canvases: int, canvas: int) -> tuple[np.ndarray, ...]:
         corpus, rng = self.corpus, self.rng

@@ -18,17 +18,19 @@ class Batch(NamedTuple):
 
     stream: Tensor
     """[B, T] prompt, middle and suffix head; what the causal mode reads."""
-    counts: Tensor
-    """[B, T] bool: positions whose token the causal loss counts as a target."""
+    targets: Tensor
+    """[N] places in the flattened stream, none the first of a document, whose tokens the causal loss is about."""
     canvas: Tensor
     """[B, KC] clean canvas tokens."""
     hole: Tensor
     """[B, KC] bool: positions to be denoised."""
+    holes: Tensor
+    """[M] the same, as places in the flattened canvas: a card would be waited for to find them."""
     anchor: Tensor
     """[B, K] stream position at which the canvas starts: it sees the stream before it."""
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(tensor.to(device) for tensor in self))
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -67,29 +69,37 @@ def linear_cross_entropy(model: DiffusionGemma, hidden: Tensor, targets: Tensor)
     return _LinearCrossEntropy.apply(hidden, weight, targets, cap) / max(1, len(targets))
 
 
-def losses(model: DiffusionGemma, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(denoising loss, causal loss), both in nats a token."""
+def losses(
+    model: DiffusionGemma, batch: Batch, generator: torch.Generator, temperature: float | None
+) -> tuple[Tensor, Tensor]:
+    """(denoising loss, causal loss), both in nats a token, [] on the device.
+
+    With a `temperature`, canvases condition on what a first pass predicts at it; `generator` is of the model's device.
+    """
     stream_keys: list[tuple[Tensor, Tensor]] = []
     hidden = model.encode(
         batch.stream,
         torch.arange(batch.stream.shape[1], device=batch.stream.device),
         _causal_attend(stream_keys, model),
     )
-    targets = batch.counts[:, 1:]
-    causal = linear_cross_entropy(model, hidden[:, :-1][targets], batch.stream[:, 1:][targets])
+    targets = batch.stream.flatten()[batch.targets]
+    causal = linear_cross_entropy(model, hidden.flatten(0, 1).index_select(0, batch.targets - 1), targets)
     noisy, soft, marked = _corrupt(model, batch, generator)
     attend = _canvas_attend(model, batch, stream_keys)
     positions = _canvas_positions(batch)
-    if torch.rand((), generator=generator) < 0.5:
+    if temperature is not None:
         with torch.no_grad():
-            guess = model.logits(
-                model.denoise(noisy, positions, soft, _detached(attend, model, batch, stream_keys))[batch.hole]
-            )
-            temperature = 0.4 + 0.6 * float(torch.rand((), generator=generator))
-            soft = marked.clone()
-            soft[batch.hole] = model.soft_embed((guess / temperature).softmax(dim=-1)).to(soft.dtype)
-    denoised = model.denoise(noisy, positions, soft, attend)
-    return linear_cross_entropy(model, denoised[batch.hole], batch.canvas[batch.hole]), causal
+            first = model.denoise(noisy, positions, soft, _detached(attend, model, batch, stream_keys))
+            predicted = (model.logits(_at_holes(first, batch)) / temperature).softmax(dim=-1)
+            embedded = model.soft_embed(predicted).to(marked.dtype)
+            soft = marked.flatten(0, 1).index_copy(0, batch.holes, embedded).view_as(marked)
+    denoised = _at_holes(model.denoise(noisy, positions, soft, attend), batch)
+    return linear_cross_entropy(model, denoised, batch.canvas.flatten()[batch.holes]), causal
+
+
+def _at_holes(x: Tensor, batch: Batch) -> Tensor:
+    """Of x [B, KC, hidden] what stands at holes: [M, hidden]."""
+    return x.flatten(0, 1).index_select(0, batch.holes)
 
 
 def _corrupt(model: DiffusionGemma, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,10 +113,10 @@ def _corrupt(model: DiffusionGemma, batch: Batch, generator: torch.Generator) ->
     device = batch.canvas.device
 
     def uniform(*size: int) -> Tensor:
-        return torch.rand(size, generator=generator).to(device)
+        return torch.rand(size, generator=generator, device=device)
 
     rate = torch.where(uniform(rows, canvases, 1) < 0.25, 1.0, uniform(rows, canvases, 1))
-    noise = torch.randint(0, model.config.vocab_size, shape, generator=generator).to(device).flatten(1)
+    noise = torch.randint(0, model.config.vocab_size, shape, generator=generator, device=device).flatten(1)
     noisy = torch.where(batch.hole & (uniform(*shape) < rate).flatten(1), noise, batch.canvas)
     with torch.no_grad():
         marked = model.embed(batch.canvas) * ~batch.hole[..., None]

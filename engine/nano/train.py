@@ -1,28 +1,31 @@
 """Trains nano: `torchrun --standalone --nproc-per-node=2 engine/nano/train.py --seconds 7200`, one process a core.
 
-Resumes from its last checkpoint after an interruption; where there is none, `--weights` starts from an exported model.
-Time, not steps, drives the learning rate, so the run ends when its seconds are used up, on whatever machine it is.
+Resumes from its last checkpoint after an interruption, or after a piece of the run, where a machine is lent for minutes
+only (`--piece-s`). Where there is none, `--weights` starts from an exported model. Time, not steps, drives the learning
+rate, so the run ends when its seconds are used up, on whatever machine it is.
 """
 
 import argparse
 import json
 import logging
+import math
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from contamination import WORK
 from examples import Corpus, Examples
-from losses import Batch, losses
+from losses import losses
+from mixture import Feed, batches, fed
 from muon import Muon
 from safetensors import safe_open
 from safetensors.torch import save_file
+from schedule import Schedule, rate_scale
 from shapes import config_json
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -35,10 +38,6 @@ from midfill.engine.gemma4 import DecoderLayer
 from midfill.engine.loading import working_dtype
 
 log = logging.getLogger("nano")
-LONG_FROM = 0.75
-"""Share of the run after which streams are twice as long."""
-SHORT_SHARES = {"functions": 0.2, "exercises": 0.3}
-"""Shares of the batches that are of definitions which stand alone, one a stream, by split; the rest is of documents."""
 
 
 def new_model(shape: str, vocab_size: int) -> DiffusionGemma:
@@ -60,12 +59,14 @@ def compile_layers(model: DiffusionGemma) -> None:
     if shutil.which("g++") is None:
         log.warning("no g++: training runs uncompiled, about a fifth slower")
         return
-    # Streams of two lengths, and canvases with and without gradients; beyond the limit layers run uncompiled.
+    # What cannot be compiled runs as it is: a card is lent for too few minutes to end there. Streams have two lengths,
+    # so sizes are symbols; layers of a kind share what is compiled.
+    torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.recompile_limit = 64
     for layer in model.layers:
         assert isinstance(layer, DecoderLayer)
-        layer.feed_forward = torch.compile(layer.feed_forward, dynamic=False)
-        layer.self_attn.project = torch.compile(layer.self_attn.project, dynamic=False)
+        layer.feed_forward = torch.compile(layer.feed_forward, dynamic=True)
+        layer.self_attn.project = torch.compile(layer.self_attn.project, dynamic=True)
 
 
 class Optimizer:
@@ -140,59 +141,21 @@ def start_from(directory: Path, optimizer: Optimizer) -> None:
     optimizer.publish()
 
 
-def rate_scale(share: float) -> float:
-    """Learning-rate factor after `share` of the run: a short warm-up, flat to a half, then linear down to 2 %."""
-    return min(1.0, share / 0.01 + 0.02) * (1.0 if share < 0.5 else max(0.02, 2 * (1 - share)))
-
-
-class Lessons(NamedTuple):
-    """Where the batches come from."""
-
-    documents: Examples
-    short: dict[str, Examples]
-
-    @classmethod
-    def of(cls, work: Path, newline: int, rng: np.random.Generator) -> Self:
-        """The training splits in `work`; those of `SHORT_SHARES` may be missing."""
-        there = [split for split in SHORT_SHARES if (work / f"{split}.npy").exists()]
-        documents, *short = (Examples(Corpus(work, split, newline), rng) for split in ("train", *there))
-        return cls(documents, dict(zip(there, short, strict=True)))
-
-    def batch(self, streams: int, share: float) -> Batch:
-        """The next batch, after `share` of the run: longer streams late in it, but of definitions, which are short."""
-        split = self.draw()
-        if split in self.short:
-            return batches(self.short[split], streams, 256)
-        return batches(self.documents, streams, 512 if share > LONG_FROM else 256)
-
-    def draw(self) -> str:
-        """The split of the next batch."""
-        drawn = self.documents.rng.random()
-        for split in self.short:
-            drawn -= SHORT_SHARES[split]
-            if drawn < 0:
-                return split
-        return "train"
-
-
-def batches(examples: Examples, streams: int, length: int) -> Batch:
-    """A batch of as many tokens as `streams` of 256 have, in streams of `length`; canvases of 32 or 64 positions."""
-    canvas = 64 if examples.rng.random() < 0.35 else 32
-    return examples.batch(streams * 256 // length, length, canvases=128 * length // 256 // canvas, canvas=canvas)
-
-
-def validate(model: DiffusionGemma, corpus: Corpus, count: int = 3) -> tuple[float, float]:
-    """Mean (denoising, causal) loss over the same `count` held-out batches each time."""
-    examples = Examples(corpus, np.random.default_rng(1))
-    generator = torch.Generator().manual_seed(1)
+def validate(model: DiffusionGemma, corpus: Corpus, count: int = 4) -> tuple[float, float]:
+    """Mean (denoising, causal) loss over the same `count` held-out batches; half condition on a first prediction."""
+    examples, device = Examples(corpus, np.random.default_rng(1)), model.norm.weight.device
+    generator = torch.Generator(device).manual_seed(1)
     with torch.no_grad():
         found = [
-            losses(model, batches(examples, 16, 256).to(model.norm.weight.device), generator) for _ in range(count)
+            losses(model, batches(examples, 16, 256).to(device), generator, temperature)
+            for temperature in [None, 0.7] * (count // 2)
         ]
     return tuple(float(torch.stack(column).mean()) for column in zip(*found, strict=True))  # type: ignore[return-value]
 
 
 def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
+    """A run, or what of it fits into `arguments.piece_s`, which ends with a checkpoint to go on from."""
+    began = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
     newline = tokenizer.encode("\n").ids
@@ -209,14 +172,17 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
     step, spent_s, tokens = _resume(checkpoint, optimizer)
     if rank == 0:
         curve.cut_after(step)
-    lessons = Lessons.of(arguments.work, newline[0], np.random.default_rng([step, rank]))
+    schedule = Schedule(arguments.seconds, spent_s, time.monotonic())
+    feed = Feed(arguments.work, newline[0], arguments.documents, schedule, [step, rank])
+    batches_ahead = fed(feed, arguments.readers, pinned=device.type == "cuda")
     held_out = Corpus(arguments.work, "val", newline[0])
-    generator = torch.Generator().manual_seed(step * 64 + rank)
+    generator = torch.Generator(device).manual_seed(step * 64 + rank)
+    coin = np.random.default_rng([step, rank, 1])
     smooth: Tensor | None = None
-    started = saved = time.monotonic()
+    saved = time.monotonic()
     while True:
-        elapsed_s = spent_s + time.monotonic() - started
-        share = _agree(elapsed_s / arguments.seconds, workers)
+        elapsed_s = schedule.elapsed_s()
+        share = _agree(1.0 if time.monotonic() - began > arguments.piece_s else schedule.share(), workers)
         if rank == 0 and (share >= 1 or time.monotonic() - saved > arguments.save_every_s):
             denoising, causal = validate(model, held_out)
             _save(checkpoint, optimizer, step, elapsed_s, tokens)
@@ -224,16 +190,19 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
             saved = time.monotonic()
         if share >= 1:
             return
-        batch = lessons.batch(arguments.documents, share).to(device)
-        denoising, causal = losses(model, batch, generator)
+        batch = next(batches_ahead).to(device)
+        temperature = coin.uniform(0.4, 1.0) if coin.random() < 0.5 else None
+        denoising, causal = losses(model, batch, generator, temperature)
         (denoising + causal).backward()
         optimizer.step(arguments.rate * rate_scale(share), workers)
         step += 1
         tokens += workers * (batch.stream.numel() + batch.canvas.numel())
-        now = torch.stack((denoising.detach(), causal.detach())).cpu()
+        # It stays on the device until it is logged: a card would be waited for.
+        now = torch.stack((denoising.detach(), causal.detach()))
         smooth = now if smooth is None else smooth * 0.97 + now * 0.03
         if rank == 0 and step % 20 == 0:
-            curve.add(step, elapsed_s, tokens, denoising=float(smooth[0]), causal=float(smooth[1]))
+            logged = smooth.tolist()
+            curve.add(step, elapsed_s, tokens, denoising=logged[0], causal=logged[1])
 
 
 class Curve:
@@ -285,15 +254,21 @@ def _resume(path: Path, optimizer: Optimizer) -> tuple[int, float, int]:
 
 
 def main() -> None:
+    has_card = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", default="M24" if torch.cuda.is_available() else "S8")
+    parser.add_argument("--shape", default="M24" if has_card else "S8")
     parser.add_argument(
         "--seconds", type=float, default=7200, help="wall time of the whole run, resumed parts included"
     )
-    parser.add_argument("--documents", type=int, default=8, help="streams of 256 tokens a worker and step")
+    parser.add_argument("--piece-s", type=float, default=math.inf, help="wall time of this piece of it")
+    parser.add_argument(
+        "--documents", type=int, default=256 if has_card else 8, help="streams of 256 tokens a worker and step"
+    )
+    readers = max(1, min(16, len(os.sched_getaffinity(0))) - 2) if has_card else 0
+    parser.add_argument("--readers", type=int, default=readers, help="processes that make batches ahead")
     parser.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates")
     parser.add_argument("--weights", type=Path, help="an exported model to start from, without a checkpoint")
-    parser.add_argument("--save-every-s", type=float, default=300, help="seconds between checkpoints")
+    parser.add_argument("--save-every-s", type=float, default=150 if has_card else 300, help="between checkpoints")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--tokenizer", type=Path, default=DEFAULT_OUT)
     arguments = parser.parse_args()

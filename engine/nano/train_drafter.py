@@ -21,9 +21,9 @@ from drafter_lessons import Lesson, LessonShape, draw_lessons
 from drafter_rounds import accepted, loss_of
 from drafter_shape import drafter_json, new_drafter, save
 from examples import Corpus
+from schedule import rate_scale
 from tokenizers import Tokenizer
 from torch import nn
-from train import rate_scale
 
 from midfill.engine.causal_gemma import CausalGemma
 from midfill.engine.checkpoint import load
@@ -101,8 +101,8 @@ def train(drafter: Drafter, teacher: CausalGemma, lessons: Iterator[Lesson], clo
 
 
 def open_drafter(directory: Path, config: dict[str, Any], teacher: CausalGemma, is_fresh: bool) -> Drafter:
-    """The drafter that is there, or a new one, to be trained."""
-    if is_fresh or not directory.exists():
+    """To be trained: the drafter that is there, or a new one, as for a target of another shape."""
+    if is_fresh or not directory.exists() or read_json(directory / "config.json", dict[str, Any]) != config:
         return new_drafter(config, teacher)
     drafter = load_drafter(directory, teacher.config, torch.device("cpu"), torch.float32)
     return drafter.train().requires_grad_()

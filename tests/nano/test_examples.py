@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from examples import END, EOS, MIN_PINNED, PAD, PREFIX, PYTHON, SUFFIX, Corpus, Examples
 
 NEWLINE, STREAM, CANVAS = 20, 96, 32
@@ -26,7 +27,7 @@ def drawn(corpus: Corpus, documents: int = 200):
 
 def test_a_batch_has_the_shapes_it_says(corpus: Corpus):
     batch = drawn(corpus, 4)
-    assert batch.stream.shape == batch.counts.shape == (4, STREAM)
+    assert batch.stream.shape == (4, STREAM)
     assert batch.canvas.shape == batch.hole.shape == (4, 3 * CANVAS)
     assert batch.anchor.shape == (4, 3)
 
@@ -75,9 +76,17 @@ def test_no_document_shows_in_another(corpus: Corpus):
 
 def test_structure_is_no_target_but_text_and_the_end_of_a_file_are(corpus: Corpus):
     batch = drawn(corpus)
+    wanted = (batch.stream == EOS) | (batch.stream >= 100)
+    counted = torch.zeros_like(wanted).flatten().index_fill(0, batch.targets, True).view_as(wanted)
     for special in (PAD, SUFFIX, PREFIX, PYTHON):
-        assert not bool(batch.counts[batch.stream == special].any())
-    assert bool(batch.counts[(batch.stream == EOS) | (batch.stream >= 100)].all())
+        assert not bool(counted[batch.stream == special].any())
+    assert bool(counted[wanted].all())
+    assert not bool(counted[:, 0].any())
+
+
+def test_holes_are_told_by_their_places_too(corpus: Corpus):
+    batch = drawn(corpus)
+    assert torch.equal(batch.holes, batch.hole.flatten().nonzero().flatten())
 
 
 def test_the_same_generator_draws_the_same_batch(corpus: Corpus):

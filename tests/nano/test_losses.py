@@ -1,8 +1,9 @@
 """`engine/nano/losses.py` against plain definitions, and against the engine that will run the model."""
 
+import pytest
 import torch
 import torch.nn.functional as F
-from losses import Batch, _canvas_attend, _canvas_positions, _causal_attend, linear_cross_entropy, losses
+from losses import Batch, _canvas_attend, _canvas_positions, _causal_attend, _corrupt, linear_cross_entropy, losses
 from tests.engine.small_model import WINDOW, small_model
 
 from midfill.engine.prefix_cache import PrefixCache
@@ -16,9 +17,10 @@ def batch() -> Batch:
     hole[:, :, :5] = True
     return Batch(
         torch.randint(3, 64, (2, STREAM), generator=generator),
-        torch.ones(2, STREAM, dtype=torch.bool),
+        torch.cat((torch.arange(1, STREAM), torch.arange(STREAM + 1, 2 * STREAM))),
         torch.randint(3, 64, (2, 2 * CANVAS), generator=generator),
         hole.flatten(1),
+        hole.flatten().nonzero().flatten(),
         torch.tensor([[STREAM - 3, 4], [WINDOW + 2, WINDOW]]),
     )
 
@@ -66,9 +68,29 @@ def test_a_few_steps_on_one_batch_lower_both_losses():
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     history = []
     for step in range(60):
-        denoising, causal = losses(model, drawn, torch.Generator().manual_seed(step))
+        denoising, causal = losses(model, drawn, torch.Generator().manual_seed(step), 0.7 if step % 2 else None)
         optimizer.zero_grad()
         (denoising + causal).backward()
         optimizer.step()
         history.append((denoising.item(), causal.item()))
     assert all(sum(column[-10:]) < 0.8 * sum(column[:10]) for column in zip(*history, strict=True))
+
+
+@pytest.mark.parametrize("temperature", [None, 0.7])
+def test_both_losses_are_those_of_the_tokens_that_the_batch_names(temperature: float | None):
+    model, drawn = small_model(), batch()
+    keys: list[tuple[torch.Tensor, torch.Tensor]] = []
+    noisy, soft, marked = _corrupt(model, drawn, torch.Generator().manual_seed(5))
+    positions = _canvas_positions(drawn)
+    with torch.no_grad():
+        found = losses(model, drawn, torch.Generator().manual_seed(5), temperature)
+        streamed = model.logits(model.encode(drawn.stream, torch.arange(STREAM), _causal_attend(keys, model)))
+        attend = _canvas_attend(model, drawn, keys)
+        if temperature is not None:
+            first = model.logits(model.denoise(noisy, positions, soft, attend)[drawn.hole])
+            soft = marked.clone()
+            soft[drawn.hole] = model.soft_embed((first / temperature).softmax(dim=-1))
+        last = model.logits(model.denoise(noisy, positions, soft, attend)[drawn.hole])
+    causal = F.cross_entropy(streamed[:, :-1].flatten(0, 1), drawn.stream[:, 1:].flatten())
+    expected = F.cross_entropy(last, drawn.canvas[drawn.hole]), causal
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

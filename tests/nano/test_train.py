@@ -4,11 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from export import SHARD_BYTES, blended, export, trained_weights
-from train import LONG_FROM, SHORT_SHARES, Curve, Lessons, Optimizer, _resume, _save, new_model, rate_scale, start_from
+from schedule import rate_scale
+from train import Curve, Optimizer, _resume, _save, new_model, start_from
 
 from midfill.engine.checkpoint import load
 from midfill.engine.installed import embedded_model
@@ -63,11 +63,6 @@ def test_the_exported_directory_loads_and_its_files_are_small(checkpoint: Path, 
         assert torch.equal(parameter, optimizer.masters[name].bfloat16().float()), name
 
 
-def test_the_learning_rate_warms_up_stays_and_falls():
-    shares = [0.0, 0.005, 0.01, 0.5, 0.75, 1.0]
-    assert [round(rate_scale(share), 3) for share in shares] == [0.02, 0.52, 1.0, 1.0, 0.5, 0.02]
-
-
 def test_a_resumed_run_rewrites_the_curve_after_its_checkpoint(tmp_path: Path):
     curve = Curve(tmp_path / "curve.jsonl")
     curve.cut_after(0)
@@ -97,32 +92,3 @@ def test_a_run_may_start_from_an_exported_model() -> None:
 def test_a_model_of_another_shape_is_no_start() -> None:
     with pytest.raises(ValueError, match="another"):
         start_from(embedded_model(), Optimizer(new_model("M24", 8192)))
-
-
-def packed(folder: Path, splits: tuple[str, ...]) -> Path:
-    """Splits of a document each, whose tokens tell them apart."""
-    for place, split in enumerate(splits):
-        np.save(folder / f"{split}.npy", np.tile(np.array([20, 100 + place] * 8, dtype=np.uint16), 200))
-        np.save(folder / f"{split}_docs.npy", np.array([0, 3200]))
-        np.save(folder / f"{split}_lang.npy", np.array([7], dtype=np.uint8))
-    return folder
-
-
-def test_batches_come_from_the_splits_by_their_shares(tmp_path: Path) -> None:
-    lessons = Lessons.of(packed(tmp_path, ("train", *SHORT_SHARES)), 20, np.random.default_rng(0))
-    drawn = [lessons.draw() for _ in range(2000)]
-    for split, share in SHORT_SHARES.items():
-        assert drawn.count(split) / 2000 == pytest.approx(share, abs=0.04)
-
-
-def test_a_split_that_is_missing_is_not_drawn_from(tmp_path: Path) -> None:
-    lessons = Lessons.of(packed(tmp_path, ("train", "exercises")), 20, np.random.default_rng(0))
-    assert {lessons.draw() for _ in range(200)} == {"train", "exercises"}
-
-
-def test_late_in_a_run_all_streams_are_longer_but_those_of_definitions(tmp_path: Path) -> None:
-    lessons = Lessons.of(packed(tmp_path, ("train", "functions")), 20, np.random.default_rng(0))
-    early = {lessons.batch(8, 0.1).stream.shape for _ in range(20)}
-    late = [lessons.batch(8, LONG_FROM + 0.1).stream for _ in range(60)]
-    assert early == {(8, 256)}
-    assert {(tuple(stream.shape), 101 in stream) for stream in late} == {((8, 256), True), ((4, 512), False)}

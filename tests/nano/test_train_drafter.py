@@ -11,6 +11,7 @@ from drafter_rounds import loss_of
 from drafter_shape import new_drafter, save
 from examples import BOS, PREFIX, PYTHON, SUFFIX
 from tests.nano.lessons_here import drafter_config, lessons, slot_of, teacher, trained
+from train_drafter import open_drafter
 from transformers import Gemma4AssistantForCausalLM
 
 from midfill.engine.gemma4_checkpoint import load_drafter
@@ -34,6 +35,14 @@ def test_the_loss_falls_on_what_is_taught(two_lessons: list[Lesson]):
     for lesson in two_lessons:
         with torch.no_grad():
             assert loss_of(after, teacher(), lesson) < loss_of(before, teacher(), lesson) - 2
+
+
+def test_a_drafter_for_another_shape_is_not_trained_on(tmp_path: Path):
+    saved = new_drafter(drafter_config(), teacher())
+    save(saved, drafter_config(), tmp_path)
+    for config, is_kept in ((drafter_config(), True), ({**drafter_config(), "backbone_hidden_size": 384}, False)):
+        opened = open_drafter(tmp_path, config, teacher(), is_fresh=False)
+        assert (opened.config.backbone_hidden_size == saved.config.backbone_hidden_size) == is_kept
 
 
 def test_the_same_steps_give_the_same_weights(two_lessons: list[Lesson]):
