@@ -10,6 +10,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL_THERE := $(PYTHON) -m pip install --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
+	--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --target
 NANO := engine/nano
 DEMO := fixtures/documents/median.py --at 4:17
 NANO_WORKERS ?= $(shell nproc)
@@ -103,9 +105,7 @@ gpu-report:
 
 # What the engine imports, for a machine with a card and Python 3.12 that reaches no registry; `make gpu` there finds it.
 .gpu:
-	$(PYTHON) -m pip install --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
-		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --target $@ \
-		msgspec platformdirs jsonschema-rs jsonschema-specifications referencing rpds-py
+	$(INSTALL_THERE) $@ msgspec platformdirs jsonschema-rs jsonschema-specifications referencing rpds-py
 
 # Each step skips what it finds done, so these resume after an interruption. nano does it all on one machine.
 nano: nano-corpus
@@ -123,10 +123,11 @@ nano-corpus: .venv/.dev
 # nano-piece there goes on for PIECE_S of the run's RUN_S and leaves the weights so far in OUT, which nano-fit here takes
 # FROM a folder.
 nano-carry: CAPS = 2.2
-nano-carry: nano-corpus .gpu
+nano-carry: nano-corpus
 	$(BIN)/python $(NANO)/carried.py pack
+	$(INSTALL_THERE) .carry/site --upgrade msgspec platformdirs
 
-nano-piece: export PYTHONPATH := $(CURDIR)/server:$(CURDIR)/engine:$(CURDIR)/kernels:$(CURDIR)/.gpu
+nano-piece: export PYTHONPATH := $(CURDIR)/server:$(CURDIR)/engine:$(CURDIR)/kernels:$(CURDIR)/.carry/site
 nano-piece:
 	$(PYTHON) $(NANO)/carried.py unpack
 	$(PYTHON) $(NANO)/train.py --seconds $(RUN_S) --piece-s $(PIECE_S) $(TRAIN)

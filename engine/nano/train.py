@@ -35,7 +35,7 @@ from midfill.engine.checkpoint import load
 from midfill.engine.config import parse_config
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.gemma4 import DecoderLayer
-from midfill.engine.loading import working_dtype
+from midfill.engine.machine import working_dtype
 
 log = logging.getLogger("nano")
 

@@ -21,7 +21,7 @@ from midfill.engine.graphs import GraphPool
 from midfill.engine.infill import Infiller
 from midfill.engine.installed import drafter_of, embedded_model
 from midfill.engine.kernel_passes import KernelPasses
-from midfill.engine.loading import open_infiller, open_models, working_dtype
+from midfill.engine.loading import open_infiller, open_models
 from midfill.engine.model_pair import ModelPair
 from midfill.engine.passes import denoise
 from midfill.engine.prefix_cache import PrefixCache
@@ -48,11 +48,6 @@ def canvas_logits(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     canvas = torch.arange(100, 132, device=device)[None]
     with torch.inference_mode():
         return model.logits(denoise(model, slot, canvas, None))[0].cpu()
-
-
-def test_float16_is_never_the_working_dtype():
-    assert working_dtype(torch.device("cpu")) in (torch.float32, torch.bfloat16)
-    assert working_dtype(torch.device("cuda")) == torch.bfloat16
 
 
 def test_the_embedded_model_is_the_default_and_its_progress_is_told():

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from midfill.engine.loading import working_dtype
-from midfill.engine.machine import examine, names_bfloat16
+from midfill.engine.machine import examine, names_bfloat16, working_dtype
 
 
 def test_what_torch_runs_on_is_measured() -> None:
@@ -33,3 +32,8 @@ def test_a_models_dtype_is_what_the_processor_has() -> None:
     cpu = examine().cpu
     assert cpu is not None
     assert cpu.has_bfloat16 == (working_dtype(torch.device("cpu")) == torch.bfloat16)
+
+
+def test_float16_is_never_the_working_dtype():
+    assert working_dtype(torch.device("cpu")) in (torch.float32, torch.bfloat16)
+    assert working_dtype(torch.device("cuda")) == torch.bfloat16

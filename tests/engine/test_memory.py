@@ -8,7 +8,7 @@ import psutil
 import pytest
 import torch
 
-from midfill.engine.loading import working_dtype
+from midfill.engine.machine import working_dtype
 from midfill.engine.memory import Place, find_place, fits, free_bytes, needed_bytes
 
 GB = 1_000_000_000

@@ -20,7 +20,7 @@ from midfill.engine.gemma4_config import TARGETS
 from midfill.engine.infill import KV_BYTES, Infiller
 from midfill.engine.installed import drafter_of, embedded_model
 from midfill.engine.json_files import read_json
-from midfill.engine.machine import has_bfloat16
+from midfill.engine.machine import working_dtype
 from midfill.engine.memory import fits, free_bytes, keep_freed_memory, needed_bytes
 from midfill.engine.model_pair import ModelPair
 from midfill.engine.recall import read_recall
@@ -162,10 +162,3 @@ def _uses_kernels(device: torch.device) -> bool:
 
 def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def working_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it, else float32, not float16, in which CPUs compute ten times slower."""
-    if device.type == "cuda":
-        return torch.bfloat16
-    return torch.bfloat16 if has_bfloat16() else torch.float32

@@ -111,6 +111,13 @@ def names_bfloat16(cpuinfo: str) -> bool:
 # torch is imported in the functions that need it: this module also has to say that it is missing.
 
 
+def working_dtype(device: "torch.device") -> "torch.dtype":
+    """bfloat16 where the hardware multiplies it, else float32, not float16, in which CPUs compute ten times slower."""
+    import torch
+
+    return torch.bfloat16 if device.type == "cuda" or has_bfloat16() else torch.float32
+
+
 def measure_cpu() -> Cpu:
     """Two measurements of `BENCHMARK_S`. Needs torch, whose number of threads is as before afterwards."""
     import torch
