@@ -14,18 +14,19 @@ INSTALL_THERE := $(PYTHON) -m pip install --no-deps --only-binary=:all: --python
 	--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --target
 NANO := engine/nano
 DEMO := fixtures/documents/median.py --at 4:17
-NANO_WORKERS ?= $(shell nproc)
+NANO_WORKERS ?= $(if $(shell command -v nvidia-smi),1,$(shell nproc))
 MODEL := engine/midfill/engine/models/nano
 CAPS := 1
-RUN_S ?= 1400
-PIECE_S ?= 520
+RUN_S ?= 1250
+PIECE_S ?= 500
 OUT ?= .nano/out
 # Node trusts the certificates that it brings; those of the machine too, where a proxy of its own stands before a registry.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
 endif
 
-.PHONY: setup test test-editors check demo vsix bench bench-kernels bench-engine builds eval gpu gpu-report nano nano-corpus nano-carry nano-piece nano-fit catalogue clean
+.PHONY: setup test test-editors check demo vsix bench bench-kernels bench-engine builds eval gpu gpu-report catalogue \
+	nano nano-corpus nano-carry nano-piece nano-fit clean
 
 setup: .venv/.engine
 
@@ -127,16 +128,14 @@ nano-carry: nano-corpus
 	$(BIN)/python $(NANO)/carried.py pack
 	$(INSTALL_THERE) .carry/site --upgrade msgspec platformdirs
 
+nano-piece: export TORCHINDUCTOR_CACHE_DIR := $(CURDIR)/.nano/inductor
 nano-piece: export PYTHONPATH := $(CURDIR)/server:$(CURDIR)/engine:$(CURDIR)/kernels:$(CURDIR)/.carry/site
 nano-piece:
 	$(PYTHON) $(NANO)/carried.py unpack
-	$(PYTHON) $(NANO)/train.py --seconds $(RUN_S) --piece-s $(PIECE_S) $(TRAIN)
-	mkdir -p $(OUT)
-	$(PYTHON) $(NANO)/export.py --out $(OUT)
-	cp .nano/*.curve.jsonl $(OUT)
+	$(PYTHON) $(NANO)/train.py --seconds $(RUN_S) --piece-s $(PIECE_S) --out $(OUT) $(TRAIN)
 
 nano-fit: .venv/.dev
-	$(if $(FROM),rm -f $(MODEL)/model-*.safetensors && cp $(FROM)/*.json $(FROM)/*.safetensors $(MODEL))
+	$(if $(FROM),ls $(FROM)/model.safetensors.index.json && rm -f $(MODEL)/model-*.safetensors && cp $(FROM)/*.json $(FROM)/*.safetensors $(MODEL))
 	OMP_NUM_THREADS=1 $(BIN)/python $(NANO)/fit_recall.py
 	OMP_NUM_THREADS=1 $(BIN)/python $(NANO)/fit_gate.py
 	OMP_WAIT_POLICY=passive $(BIN)/python $(NANO)/train_drafter.py

@@ -184,7 +184,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     files = {split: options.work / f"{split}.jsonl.gz" for split in ("functions", *SPLITS)}
+    told = options.work / "contamination.json"
     if all(file.exists() for file in files.values()):
+        if (caps := json.loads(told.read_text(encoding="utf-8")).get("caps", 1.0)) != options.caps:
+            parser.error(f"caps of {options.caps} are wanted, the corpus in {options.work} was cut with {caps}")
         log.info("the corpus is already in %s", options.work)
         return
     listing = HERE / "corpus.toml"
@@ -197,8 +200,10 @@ def main() -> None:
     write_jsonl(files["functions"], (each for source, each in corpus.functions if source.split == "train"))
     write_jsonl(files["exercises"], (each for _, each in exercises(corpus)))
     (HERE / "NOTICE.md").write_text(notice(corpus, report), encoding="utf-8")
-    summary = json.dumps({**report.summary(), "rejected": dict(corpus.rejected.most_common())}, indent=2)
-    (options.work / "contamination.json").write_text(summary + "\n", encoding="utf-8")
+    summary = json.dumps(
+        {**report.summary(), "caps": options.caps, "rejected": dict(corpus.rejected.most_common())}, indent=2
+    )
+    told.write_text(summary + "\n", encoding="utf-8")
     print(*table(source_rows(corpus), SOURCE_HEADER), "", sep="\n")
     print(*table(language_rows(corpus), LANGUAGE_HEADER), "", summary, sep="\n")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from contamination import WORK
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from shapes import config_json
 from torch import Tensor
 from train_tokenizer import DEFAULT_OUT
@@ -32,6 +32,8 @@ GENERATION = {
 
 PREFIX = "master."
 """Of a training checkpoint's weights."""
+OFFICIAL = "model.decoder."
+"""Of those of the layers and the embedding, in the official form; the other tower has only scalars of its own."""
 
 
 def trained_weights(path: Path) -> dict[str, Tensor]:
@@ -48,11 +50,20 @@ def blended(weights: dict[str, Tensor], other: dict[str, Tensor], share: float) 
 
 def official_tensors(weights: dict[str, Tensor], num_layers: int) -> dict[str, Tensor]:
     """The weights under their official names, bfloat16. Pure."""
-    tensors = {f"model.decoder.{name}": weight.bfloat16().contiguous() for name, weight in weights.items()}
+    tensors = {f"{OFFICIAL}{name}": weight.bfloat16().contiguous() for name, weight in weights.items()}
     for index in range(num_layers):
         for tower in ("model.decoder", "model.encoder.language_model"):
             tensors[f"{tower}.layers.{index}.layer_scalar"] = torch.ones(1, dtype=torch.bfloat16)
     return tensors
+
+
+def exported_weights(directory: Path) -> dict[str, Tensor]:
+    """What `write_weights` wrote there, under the names of training, float32. Needs no tokenizer beside it."""
+    tensors: dict[str, Tensor] = {}
+    for path in sorted(directory.glob("model-*.safetensors")):
+        tensors |= load_file(path)
+    named = {name.removeprefix(OFFICIAL): tensor for name, tensor in tensors.items() if name.startswith(OFFICIAL)}
+    return {name: tensor.float() for name, tensor in named.items() if not name.endswith("layer_scalar")}
 
 
 def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -67,6 +78,12 @@ def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
 
 def export(weights: dict[str, Tensor], shape: str, out: Path) -> None:
     """Writes config, generation defaults, weights and their index to `out`; the tokenizer stands there already."""
+    write_weights(weights, shape, out)
+    _write(out / "generation_config.json", GENERATION)
+
+
+def write_weights(weights: dict[str, Tensor], shape: str, out: Path) -> None:
+    """Writes config, weights and their index to `out`."""
     config = config_json(shape)
     groups = shards(official_tensors(weights, config["text_config"]["num_hidden_layers"]))
     weight_map: dict[str, str] = {}
@@ -79,7 +96,6 @@ def export(weights: dict[str, Tensor], shape: str, out: Path) -> None:
     total = sum(tensor.nbytes for group in groups for tensor in group.values())
     _write(out / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
     _write(out / "config.json", {**config, "dtype": "bfloat16"})
-    _write(out / "generation_config.json", GENERATION)
 
 
 def _write(path: Path, content: object) -> None:

@@ -89,7 +89,7 @@ def losses(
     positions = _canvas_positions(batch)
     if temperature is not None:
         with torch.no_grad():
-            first = model.denoise(noisy, positions, soft, _detached(attend, model, batch, stream_keys))
+            first = model.denoise(noisy, positions, soft, attend)
             predicted = (model.logits(_at_holes(first, batch)) / temperature).softmax(dim=-1)
             embedded = model.soft_embed(predicted).to(marked.dtype)
             soft = marked.flatten(0, 1).index_copy(0, batch.holes, embedded).view_as(marked)
@@ -173,9 +173,3 @@ def _canvas_attend(model: DiffusionGemma, batch: Batch, stream_keys: list[tuple[
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=1.0)
 
     return attend
-
-
-def _detached(
-    attend: LayerAttend, model: DiffusionGemma, batch: Batch, stream_keys: list[tuple[Tensor, Tensor]]
-) -> LayerAttend:
-    return _canvas_attend(model, batch, [(k.detach(), v.detach()) for k, v in stream_keys])

@@ -1,6 +1,6 @@
 """The mixture of data that nano learns from: which split of the corpus has what share of the batches, and when.
 
-Where a card trains, processes of their own make the batches ahead (`Feed`): one stream is 0.4 ms of a core.
+Where a card trains, processes of their own make the batches ahead (`Feed`): a stream takes a core of an EPYC 0.4 ms.
 """
 
 from collections import Counter
@@ -26,16 +26,19 @@ MOST_EPOCHS = 16
 class Mixture:
     """Batches drawn from the splits in `work`; those of `SHORT_SHARES` may be missing.
 
-    `readers` processes draw as this one does, so each may read its part of what `MOST_EPOCHS` allows.
+    `readers` processes draw as this one does, from the share `start` of the run on: each may read its part of what
+    `MOST_EPOCHS` allows from there on.
     """
 
-    def __init__(self, work: Path, newline: int, rng: np.random.Generator, readers: int = 1) -> None:
+    def __init__(
+        self, work: Path, newline: int, rng: np.random.Generator, start: float = 0.0, readers: int = 1
+    ) -> None:
         self.documents = Examples(Corpus(work, "train", newline), rng)
         there = [split for split in SHORT_SHARES if (work / f"{split}.npy").exists()]
         self.short = {split: Examples(Corpus(work, split, newline), rng) for split in there}
-        self.readers = readers
+        self.start, self.readers = start, readers
         self.read = Counter[str]()
-        """Tokens of each split of `short` that streams held."""
+        """Tokens of each split of `short` that were targets of the causal loss."""
 
     def batch(self, streams: int, share: float) -> Batch:
         """The next batch, after `share` of the run: longer streams late in it, but of definitions, which are short."""
@@ -56,33 +59,46 @@ class Mixture:
         return "train"
 
     def allowed(self, split: str, share: float) -> float:
-        """Tokens of `split` that may have been read after `share` of the run: none at first, then ever more."""
-        late = max(0.0, share - SHORT_FROM) / (1 - SHORT_FROM)
-        return late * MOST_EPOCHS * len(self.short[split].corpus.ids) / self.readers
+        """Tokens of `split` that may have been read by here after `share` of the run, ever more in its second half."""
+        late = max(share, SHORT_FROM) - max(self.start, SHORT_FROM)
+        return late / (1 - SHORT_FROM) * MOST_EPOCHS * len(self.short[split].corpus.ids) / self.readers
 
 
 def batches(examples: Examples, streams: int, length: int) -> Batch:
     """A batch of as many tokens as `streams` of 256 have, in streams of `length`; canvases of 32 or 64 positions."""
     canvas = 64 if examples.rng.random() < 0.35 else 32
-    return examples.batch(streams * 256 // length, length, canvases=128 * length // 256 // canvas, canvas=canvas)
+    rows = max(1, streams * 256 // length)
+    return examples.batch(rows, length, canvases=128 * length // 256 // canvas, canvas=canvas)
 
 
 class Feed(IterableDataset[Batch]):
-    """A `Mixture` without end, each process with a seed of its own below `seed`."""
+    """A `Mixture` without end, in each process that reads it, with a seed of its own below `seed`.
 
-    def __init__(self, work: Path, newline: int, streams: int, schedule: Schedule, seed: list[int]) -> None:
+    As many of `workers` do, which train together.
+    """
+
+    def __init__(
+        self, work: Path, newline: int, streams: int, schedule: Schedule, seed: list[int], workers: int = 1
+    ) -> None:
         super().__init__()
-        self.work, self.newline, self.streams, self.schedule, self.seed = work, newline, streams, schedule, seed
+        self.work, self.newline, self.streams, self.schedule = work, newline, streams, schedule
+        self.seed, self.workers = seed, workers
 
     def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        number, readers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        mixture = Mixture(self.work, self.newline, np.random.default_rng([*self.seed, number]), readers)
+        mixture = self.mixture()
         while True:
             yield mixture.batch(self.streams, self.schedule.share())
 
+    def mixture(self) -> Mixture:
+        """Of this process."""
+        reader = get_worker_info()
+        number, readers = (0, 1) if reader is None else (reader.id, reader.num_workers)
+        rng = np.random.default_rng([*self.seed, number])
+        return Mixture(self.work, self.newline, rng, self.schedule.start(), readers * self.workers)
 
-def fed(feed: Feed, processes: int, pinned: bool) -> Iterator[Batch]:
-    """The batches of `feed`, drawn here or ahead by as many `processes`; `pinned` for copies that nothing waits for."""
-    prefetch = 4 if processes else None
-    return iter(DataLoader(feed, batch_size=None, num_workers=processes, prefetch_factor=prefetch, pin_memory=pinned))
+
+def fed(feed: Feed, readers: int, pinned: bool) -> Iterator[Batch]:
+    """The batches of `feed`, drawn here or ahead by as many `readers`; `pinned` for copies that nothing waits for."""
+    # Two ahead, as shared memory may be small. Spawned: what has touched a card is not to be forked.
+    ahead = {"num_workers": readers, "prefetch_factor": 2, "multiprocessing_context": "spawn"} if readers else {}
+    return iter(DataLoader(feed, batch_size=None, pin_memory=pinned, **ahead))  # pyright: ignore[reportArgumentType]

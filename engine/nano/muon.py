@@ -17,7 +17,10 @@ TINY = 1e-7
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps along the momentum with all its singular values brought near 1, computed in `dtype`."""
+    """Steps along the momentum with all its singular values brought near 1, computed in `dtype`.
+
+    A parameter is a matrix or a stack of them, as of experts, each of which is a matrix by itself.
+    """
 
     def __init__(
         self, params: Iterable[Tensor], lr: float, momentum: float, weight_decay: float, dtype: torch.dtype
@@ -39,15 +42,19 @@ class Muon(torch.optim.Optimizer):
                 buffer = state["momentum_buffer"].lerp_(matrix.grad, 1 - group["momentum"])
                 update = orthogonal(matrix.grad.lerp(buffer, group["momentum"]).to(self.dtype))
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update, alpha=-group["lr"] * math.sqrt(max(1, matrix.shape[0] / matrix.shape[1])))
+                matrix.add_(update, alpha=-group["lr"] * math.sqrt(max(1, matrix.shape[-2] / matrix.shape[-1])))
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """About U Vᵀ of the matrix U S Vᵀ, by Newton-Schulz steps: singular values of 0.5 to 1.5. Pure."""
+def orthogonal(matrices: Tensor) -> Tensor:
+    """About U Vᵀ of each matrix U S Vᵀ in [..., rows, columns], by Newton-Schulz steps: singular values of 0.5 to 1.5.
+
+    Pure.
+    """
     a, b, c = COEFFICIENTS
-    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    wide = wide / wide.norm().clamp(min=TINY)
+    is_tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = matrices.mT if is_tall else matrices
+    wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=TINY)
     for _ in range(STEPS):
-        gram = wide @ wide.T
-        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+        gram = wide @ wide.mT
+        wide = a * wide + (b * gram + c * gram @ gram) @ wide
+    return wide.mT if is_tall else wide

@@ -14,6 +14,10 @@ class Schedule(NamedTuple):
     started: float
     """`time.monotonic` at which this one began: the same clock in all processes of a machine."""
 
+    def start(self) -> float:
+        """`share` at which this piece began."""
+        return self.spent_s / self.seconds
+
     def elapsed_s(self) -> float:
         return self.spent_s + time.monotonic() - self.started
 

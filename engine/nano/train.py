@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 from contamination import WORK
 from examples import Corpus, Examples
+from export import exported_weights, write_weights
 from losses import losses
 from mixture import Feed, batches, fed
 from muon import Muon
@@ -31,13 +32,14 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from train_tokenizer import DEFAULT_OUT
 
-from midfill.engine.checkpoint import load
 from midfill.engine.config import parse_config
 from midfill.engine.diffusion_gemma import DiffusionGemma
 from midfill.engine.gemma4 import DecoderLayer
 from midfill.engine.machine import working_dtype
 
 log = logging.getLogger("nano")
+WARM_UP_STEPS = 100
+"""A run's first, at a rate that rises: on a card, the first two take a minute, in which layers are compiled."""
 
 
 def new_model(shape: str, vocab_size: int) -> DiffusionGemma:
@@ -55,7 +57,7 @@ def new_model(shape: str, vocab_size: int) -> DiffusionGemma:
 
 
 def compile_layers(model: DiffusionGemma) -> None:
-    """Fuses the element-wise work of the layers where a compiler is at hand: 2.6 s a step become 2.2 (2 cores)."""
+    """Fuses the element-wise work of the layers where a compiler is at hand: 2.6 s a step became 2.2 (2 cores)."""
     if shutil.which("g++") is None:
         log.warning("no g++: training runs uncompiled, about a fifth slower")
         return
@@ -70,12 +72,12 @@ def compile_layers(model: DiffusionGemma) -> None:
 
 
 class Optimizer:
-    """Muon for the matrices of the layers and AdamW for the rest, on float32 masters of a model of any dtype."""
+    """Muon for the matrices of layers and experts, AdamW for the rest, on float32 masters of a model of any dtype."""
 
     def __init__(self, model: DiffusionGemma) -> None:
         self.working = dict(model.named_parameters())
         self.masters = {name: p.detach().clone().float().requires_grad_() for name, p in self.working.items()}
-        muon = [p for name, p in self.masters.items() if p.dim() == 2 and "embed" not in name and "router" not in name]
+        muon = [p for name, p in self.masters.items() if p.dim() >= 2 and "embed" not in name and "router" not in name]
         rest = [p for p in self.masters.values() if all(p is not other for other in muon)]
         self.parts: dict[str, torch.optim.Optimizer] = {
             "muon": Muon(muon, lr=0.02, momentum=0.95, weight_decay=0.03, dtype=next(model.parameters()).dtype),
@@ -132,7 +134,7 @@ class Optimizer:
 
 def start_from(directory: Path, optimizer: Optimizer) -> None:
     """Gives the masters the weights of an exported model of the same shape; the optimizer's moments stay fresh."""
-    weights = dict(load(directory, torch.device("cpu"), torch.float32).model.named_parameters())
+    weights = exported_weights(directory)
     if {name: w.shape for name, w in weights.items()} != {name: m.shape for name, m in optimizer.masters.items()}:
         raise ValueError(f"a model of the shape to be trained is wanted, the one in {directory} has another")
     with torch.no_grad():
@@ -141,26 +143,32 @@ def start_from(directory: Path, optimizer: Optimizer) -> None:
     optimizer.publish()
 
 
-def validate(model: DiffusionGemma, corpus: Corpus, count: int = 4) -> tuple[float, float]:
-    """Mean (denoising, causal) loss over the same `count` held-out batches; half condition on a first prediction."""
+def validate(model: DiffusionGemma, corpus: Corpus, pairs: int = 2) -> tuple[float, float]:
+    """Mean (denoising, causal) loss over the same held-out batches each time.
+
+    Of each pair, one conditions on a first prediction.
+    """
     examples, device = Examples(corpus, np.random.default_rng(1)), model.norm.weight.device
     generator = torch.Generator(device).manual_seed(1)
     with torch.no_grad():
         found = [
             losses(model, batches(examples, 16, 256).to(device), generator, temperature)
-            for temperature in [None, 0.7] * (count // 2)
+            for temperature in [None, 0.7] * pairs
         ]
     return tuple(float(torch.stack(column).mean()) for column in zip(*found, strict=True))  # type: ignore[return-value]
 
 
 def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
-    """A run, or what of it fits into `arguments.piece_s`, which ends with a checkpoint to go on from."""
+    """A run, or what of it fits into `arguments.piece_s`, which ends with a checkpoint to go on from.
+
+    Raises FloatingPointError where the loss is no longer finite; the last checkpoint stays.
+    """
     began = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
     newline = tokenizer.encode("\n").ids
     assert len(newline) == 1, "the tokenizer must have a token for one newline"
-    torch.manual_seed(0)
+    torch.manual_seed(arguments.seed)
     model = new_model(arguments.shape, tokenizer.get_vocab_size()).to(device)
     optimizer = Optimizer(model.to(working_dtype(device)))
     compile_layers(model)
@@ -172,21 +180,24 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
     step, spent_s, tokens = _resume(checkpoint, optimizer)
     if rank == 0:
         curve.cut_after(step)
-    schedule = Schedule(arguments.seconds, spent_s, time.monotonic())
-    feed = Feed(arguments.work, newline[0], arguments.documents, schedule, [step, rank])
+    schedule, seed = Schedule(arguments.seconds, spent_s, time.monotonic()), [arguments.seed, step, rank]
+    feed = Feed(arguments.work, newline[0], arguments.documents, schedule, [*seed, 0], workers)
     batches_ahead = fed(feed, arguments.readers, pinned=device.type == "cuda")
     held_out = Corpus(arguments.work, "val", newline[0])
-    generator = torch.Generator(device).manual_seed(step * 64 + rank)
-    coin = np.random.default_rng([step, rank, 1])
+    coin = np.random.default_rng([*seed, 1])
+    generator = torch.Generator(device).manual_seed(int(coin.integers(1 << 62)))
     smooth: Tensor | None = None
     saved = time.monotonic()
     while True:
         elapsed_s = schedule.elapsed_s()
         share = _agree(1.0 if time.monotonic() - began > arguments.piece_s else schedule.share(), workers)
         if rank == 0 and (share >= 1 or time.monotonic() - saved > arguments.save_every_s):
-            denoising, causal = validate(model, held_out)
+            _check(smooth, step)
             _save(checkpoint, optimizer, step, elapsed_s, tokens)
+            denoising, causal = validate(model, held_out)
             curve.add(step, elapsed_s, tokens, val_denoising=denoising, val_causal=causal)
+            if arguments.out is not None:
+                _hand_out(arguments.out, optimizer, arguments.shape, curve)
             saved = time.monotonic()
         if share >= 1:
             return
@@ -194,15 +205,27 @@ def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
         temperature = coin.uniform(0.4, 1.0) if coin.random() < 0.5 else None
         denoising, causal = losses(model, batch, generator, temperature)
         (denoising + causal).backward()
-        optimizer.step(arguments.rate * rate_scale(share), workers)
+        optimizer.step(arguments.rate * rate_scale(share) * min(1.0, (step + 1) / WARM_UP_STEPS), workers)
         step += 1
         tokens += workers * (batch.stream.numel() + batch.canvas.numel())
         # It stays on the device until it is logged: a card would be waited for.
         now = torch.stack((denoising.detach(), causal.detach()))
         smooth = now if smooth is None else smooth * 0.97 + now * 0.03
         if rank == 0 and step % 20 == 0:
-            logged = smooth.tolist()
-            curve.add(step, elapsed_s, tokens, denoising=logged[0], causal=logged[1])
+            _check(smooth, step)
+            curve.add(step, elapsed_s, tokens, denoising=float(smooth[0]), causal=float(smooth[1]))
+
+
+def _check(losses: Tensor | None, step: int) -> None:
+    if losses is not None and not losses.isfinite().all():
+        raise FloatingPointError(f"finite losses are wanted, at step {step} they are {losses.tolist()}")
+
+
+def _hand_out(out: Path, optimizer: Optimizer, shape: str, curve: "Curve") -> None:
+    """The weights so far, and how they came about: what is left of a machine that goes back."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_weights({name: master.detach().cpu() for name, master in optimizer.masters.items()}, shape, out)
+    shutil.copy(curve.path, out)
 
 
 class Curve:
@@ -262,11 +285,13 @@ def main() -> None:
     )
     parser.add_argument("--piece-s", type=float, default=math.inf, help="wall time of this piece of it")
     parser.add_argument(
-        "--documents", type=int, default=256 if has_card else 8, help="streams of 256 tokens a worker and step"
-    )
-    readers = max(1, min(16, len(os.sched_getaffinity(0))) - 2) if has_card else 0
+        "--documents", type=int, default=240 if has_card else 8, help="streams of 256 tokens a worker and step"
+    )  # not 256: sizes that are equal by chance would be one symbol to the compiler, and streams of 512 compile anew
+    readers = max(1, min(6, (os.cpu_count() or 1) - 2)) if has_card else 0
     parser.add_argument("--readers", type=int, default=readers, help="processes that make batches ahead")
     parser.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="where weights and loss curve go at each checkpoint, too")
     parser.add_argument("--weights", type=Path, help="an exported model to start from, without a checkpoint")
     parser.add_argument("--save-every-s", type=float, default=150 if has_card else 300, help="between checkpoints")
     parser.add_argument("--work", type=Path, default=WORK)
@@ -274,6 +299,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rank, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format="%(asctime)s %(message)s")
+    if workers > 1 and has_card:
+        parser.error("one process is wanted where there is a card, each would take all of it")
     if workers > 1:
         torch.set_num_threads(1)
         dist.init_process_group("gloo")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from contamination import MAX_COMMON_DOCUMENTS, check
-from corpus import collect, exercises, notice, source_rows, trim_languages
+from corpus import collect, exercises, main, notice, source_rows, trim_languages
 from documents import MAX_JSON_CHARS, SUFFIXES, Rejected, draw, json_parts, read_documents
 from near_duplicates import DuplicateFilter
-from sources import Source, UnsafeArchive, read_members, read_sources
+from sources import SPLITS, Source, UnsafeArchive, read_members, read_sources
 
 CODE = "".join(f"def area_{n}(width, height):\n    return width * height + {n}\n\n" for n in range(12))
 
@@ -256,6 +256,20 @@ def test_more_is_taken_of_what_is_trained_on_and_as_much_of_what_is_held_out(tmp
     once, twice = (Counter(source.split for source, _ in collect(sources, tmp_path, caps).kept) for caps in (1.0, 2.0))
     assert once["train"] < twice["train"] < 10
     assert once["val"] == twice["val"] < 10
+
+
+def test_a_corpus_cut_with_other_caps_is_not_taken_for_the_one_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("functions", *SPLITS):
+        (tmp_path / f"{split}.jsonl.gz").touch()
+    (tmp_path / "contamination.json").write_text('{"caps": 1.0}', encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["corpus.py", "--work", str(tmp_path)])
+    main()
+    monkeypatch.setattr("sys.argv", ["corpus.py", "--work", str(tmp_path), "--caps", "2.2"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "caps of 2.2 are wanted" in capsys.readouterr().err
 
 
 def test_licence_outside_the_list_is_refused(tmp_path: Path) -> None:

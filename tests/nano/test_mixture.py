@@ -30,8 +30,8 @@ def packed(folder: Path, splits: tuple[str, ...]) -> Path:
     return folder
 
 
-def mixture_of(work: Path, readers: int = 1) -> Mixture:
-    return Mixture(work, NEWLINE, np.random.default_rng(0), readers)
+def mixture_of(work: Path) -> Mixture:
+    return Mixture(work, NEWLINE, np.random.default_rng(0))
 
 
 def test_batches_come_from_the_splits_by_their_shares(work: Path) -> None:
@@ -51,17 +51,30 @@ def test_definitions_wait_until_half_of_the_run_is_over(work: Path) -> None:
     assert {mixture.draw(SHORT_FROM) for _ in range(200)} == {"train"}
 
 
-@pytest.mark.parametrize("readers", [1, 4])
-def test_a_small_split_is_not_read_over_and_over(work: Path, readers: int) -> None:
-    mixture = mixture_of(work, readers)
-    late = (LATE - SHORT_FROM) / (1 - SHORT_FROM)
-    for _ in range(400):
-        mixture.batch(8, LATE)
-    for split in SHORT_SHARES:
-        epochs = mixture.read[split] * readers / TOKENS
-        one_batch = 8 * 256 * readers / TOKENS
-        assert late * MOST_EPOCHS <= epochs < late * MOST_EPOCHS + one_batch
-        assert mixture.allowed(split, 1.0) * readers == MOST_EPOCHS * TOKENS
+def epochs(mixture: Mixture, share: float, split: str) -> float:
+    """How often those that draw as `mixture` have read `split` over, when all have drawn until `share`."""
+    for _ in range(300):
+        mixture.batch(8, share)
+    return mixture.read[split] * mixture.readers / TOKENS
+
+
+@pytest.mark.parametrize("split", SHORT_SHARES)
+def test_a_small_split_is_read_so_often_and_no_more_over_all_pieces_of_a_run(work: Path, split: str) -> None:
+    ends = [0.4, LATE, 1.0]
+    pieces = [Mixture(work, NEWLINE, np.random.default_rng(0), start) for start in (0.0, *ends)]
+    read = [epochs(mixture, share, split) for mixture, share in zip(pieces, ends, strict=False)]
+    one_batch = 8 * 256 / TOKENS
+    assert read[0] == 0
+    assert (LATE - SHORT_FROM) / (1 - SHORT_FROM) * MOST_EPOCHS <= read[1] < 0.4 * MOST_EPOCHS + one_batch
+    assert MOST_EPOCHS <= sum(read) < MOST_EPOCHS + 2 * one_batch
+
+
+def test_all_that_read_share_what_may_be_read(work: Path) -> None:
+    """Those of a machine's workers, each of which may have several."""
+    feed = Feed(work, NEWLINE, 8, Schedule(1e9, LATE * 1e9, time.monotonic()), [0], workers=4)
+    mixture = feed.mixture()
+    assert (mixture.readers, mixture.start) == (4, LATE)
+    assert mixture.allowed("exercises", 1.0) == pytest.approx(0.6 * MOST_EPOCHS * TOKENS / 4)
 
 
 def test_late_in_a_run_all_streams_are_longer_but_those_of_definitions(tmp_path: Path) -> None:

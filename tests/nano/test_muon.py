@@ -48,3 +48,17 @@ def test_what_has_no_gradient_stays():
     before = matrix.detach().clone()
     Muon([matrix], lr=0.1, momentum=0.9, weight_decay=0.1, dtype=torch.float32).step()
     assert torch.equal(matrix, before)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_matrix_of_a_stack_steps_as_it_does_alone(shape: tuple[int, int]):
+    generator = torch.Generator().manual_seed(3)
+    stack, grads = torch.randn(3, *shape, generator=generator), torch.randn(3, *shape, generator=generator)
+    alone = [matrix.clone().requires_grad_() for matrix in stack]
+    together = stack.clone().requires_grad_()
+    together.grad = grads
+    for matrix, grad in zip(alone, grads, strict=True):
+        matrix.grad = grad
+    for parameters in (alone, [together]):
+        Muon(parameters, lr=0.02, momentum=0.95, weight_decay=0.03, dtype=torch.float32).step()
+    torch.testing.assert_close(together.detach(), torch.stack([matrix.detach() for matrix in alone]))

@@ -13,4 +13,5 @@ def test_the_learning_rate_warms_up_stays_and_falls():
 
 def test_a_piece_goes_on_where_the_one_before_ended():
     schedule = Schedule(seconds=100, spent_s=40, started=time.monotonic() - 20)
+    assert schedule.start() == 0.4
     assert schedule.share() == pytest.approx(0.6, abs=0.05)

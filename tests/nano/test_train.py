@@ -1,17 +1,24 @@
 """`engine/nano/train.py` and `export.py`: a run resumes where it stopped, and what it leaves is a checkpoint."""
 
+import argparse
 import json
+import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from export import SHARD_BYTES, blended, export, trained_weights
+from export import SHARD_BYTES, blended, export, exported_weights, trained_weights, write_weights
 from schedule import rate_scale
-from train import Curve, Optimizer, _resume, _save, new_model, start_from
+from shapes import SHAPES
+from train import Curve, Optimizer, _resume, _save, new_model, start_from, train
 
 from midfill.engine.checkpoint import load
 from midfill.engine.installed import embedded_model
+
+TINY = {**SHAPES["S8"], "hidden_size": 32, "intermediate_size": 32, "moe_intermediate_size": 16, "pattern": "SF"}
+"""A shape for steps that take no time."""
 
 
 def stepped(optimizer: Optimizer, steps: range) -> None:
@@ -28,19 +35,24 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a run of two steps leaves."""
     path = tmp_path_factory.mktemp("run") / "S8.checkpoint.safetensors"
     torch.manual_seed(0)
-    optimizer = Optimizer(new_model("S8", 8192).bfloat16())
+    optimizer = Optimizer(new_model("S8", 8192))
     stepped(optimizer, range(2))
     _save(path, optimizer, step=2, spent_s=9.5, tokens=77)
     return path
 
 
-def test_a_resumed_run_takes_the_steps_of_one_that_went_on(checkpoint: Path):
-    torch.manual_seed(0)
-    whole = Optimizer(new_model("S8", 8192).bfloat16())
+def test_a_resumed_run_takes_the_steps_of_one_that_went_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(SHAPES, "T", TINY)
+
+    def fresh(seed: int) -> Optimizer:
+        torch.manual_seed(seed)
+        return Optimizer(new_model("T", 8192).bfloat16())
+
+    whole, stopped, resumed = fresh(0), fresh(0), fresh(1)
     stepped(whole, range(3))
-    torch.manual_seed(1)
-    resumed = Optimizer(new_model("S8", 8192).bfloat16())
-    assert _resume(checkpoint, resumed) == (2, 9.5, 77)
+    stepped(stopped, range(2))
+    _save(tmp_path / "checkpoint", stopped, step=2, spent_s=9.5, tokens=77)
+    assert _resume(tmp_path / "checkpoint", resumed) == (2, 9.5, 77)
     stepped(resumed, range(2, 3))
     for name, master in whole.masters.items():
         assert torch.equal(master, resumed.masters[name]), name
@@ -87,6 +99,71 @@ def test_a_run_may_start_from_an_exported_model() -> None:
     for name, parameter in shipped.named_parameters():
         assert torch.equal(optimizer.masters[name], parameter), name
         assert torch.equal(optimizer.working[name], parameter), name
+
+
+def test_a_run_may_start_from_what_a_piece_handed_out(checkpoint: Path, tmp_path: Path) -> None:
+    """No tokenizer is among it: what comes back from a lent machine is counted."""
+    weights = trained_weights(checkpoint)
+    write_weights(weights, "S8", tmp_path)
+    optimizer = Optimizer(new_model("S8", 8192))
+    start_from(tmp_path, optimizer)
+    for name, weight in weights.items():
+        assert torch.equal(optimizer.masters[name], weight.bfloat16().float()), name
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a corpus, for a run of a tiny shape that nothing compiles."""
+    monkeypatch.setitem(SHAPES, "T", TINY)
+    monkeypatch.setenv("PATH", "")
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        np.save(tmp_path / f"{split}.npy", rng.integers(100, 8000, 4000).astype(np.uint16))
+        np.save(tmp_path / f"{split}_docs.npy", np.array([0, 4000]))
+        np.save(tmp_path / f"{split}_lang.npy", np.array([7], dtype=np.uint8))
+    return tmp_path
+
+
+def arguments(work: Path, **changed: object) -> argparse.Namespace:
+    options = {"shape": "T", "seconds": 1e9, "piece_s": 0.0, "documents": 2, "readers": 0, "rate": 1.0, "seed": 0}
+    paths = {"work": work, "weights": None, "out": None, "tokenizer": embedded_model() / "tokenizer.json"}
+    return argparse.Namespace(**{**options, **paths, "save_every_s": math.inf, **changed})
+
+
+def told(work: Path) -> list[dict[str, float]]:
+    """What a run says of its checkpoints."""
+    lines = (work / "T.curve.jsonl").read_text(encoding="utf-8").splitlines()
+    return [entry for entry in map(json.loads, lines) if "val_causal" in entry]
+
+
+def test_a_piece_ends_with_a_checkpoint_from_which_the_next_goes_on(work: Path) -> None:
+    train(arguments(work, piece_s=2.0), rank=0, workers=1)
+    (first,) = told(work)
+    assert first["step"] > 0
+    train(arguments(work, piece_s=2.0, out=work / "out"), rank=0, workers=1)
+    last = told(work)[-1]
+    assert last["step"] > first["step"]
+    assert last["seconds"] >= first["seconds"]
+    assert last["val_causal"] < first["val_causal"]
+    handed, kept = exported_weights(work / "out"), trained_weights(work / "T.checkpoint.safetensors")
+    assert all(torch.equal(handed[name], kept[name].bfloat16().float()) for name in kept)
+    assert (work / "out/T.curve.jsonl").read_bytes() == (work / "T.curve.jsonl").read_bytes()
+
+
+def test_a_run_is_over_when_its_seconds_are_used_up(work: Path) -> None:
+    train(arguments(work, seconds=1.0, piece_s=math.inf), rank=0, workers=1)
+    done = told(work)
+    train(arguments(work, seconds=1.0, piece_s=math.inf), rank=0, workers=1)
+    assert told(work)[-1]["step"] == done[-1]["step"] > 0
+
+
+def test_losses_that_are_not_finite_end_a_run_and_leave_its_checkpoint(work: Path) -> None:
+    train(arguments(work, piece_s=1.0), rank=0, workers=1)
+    before = trained_weights(work / "T.checkpoint.safetensors")
+    with pytest.raises(FloatingPointError, match="finite losses are wanted"):
+        train(arguments(work, rate=math.nan, piece_s=60.0), rank=0, workers=1)
+    after = trained_weights(work / "T.checkpoint.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_a_model_of_another_shape_is_no_start() -> None:
