@@ -39,7 +39,7 @@ from midfill.engine.machine import working_dtype
 
 log = logging.getLogger("nano")
 WARM_UP_STEPS = 100
-"""A run's first, at a rate that rises: on a card, the first two take a minute, in which layers are compiled."""
+"""A run's first, at a rate that rises. Not by time: on a card, layers are compiled during the first two."""
 
 
 def new_model(shape: str, vocab_size: int) -> DiffusionGemma:
@@ -118,6 +118,10 @@ class Optimizer:
                 for key, value in state.items():
                     yield f"{part}.{index}.{key}", value
 
+    def weights(self) -> dict[str, Tensor]:
+        """The masters, on the CPU."""
+        return {name: master.detach().cpu() for name, master in self.masters.items()}
+
     def restore(self, tensors: dict[str, Tensor]) -> None:
         with torch.no_grad():
             for name, master in self.masters.items():
@@ -158,74 +162,90 @@ def validate(model: DiffusionGemma, corpus: Corpus, pairs: int = 2) -> tuple[flo
     return tuple(float(torch.stack(column).mean()) for column in zip(*found, strict=True))  # type: ignore[return-value]
 
 
-def train(arguments: argparse.Namespace, rank: int, workers: int) -> None:
-    """A run, or what of it fits into `arguments.piece_s`, which ends with a checkpoint to go on from.
+class Run:
+    """A run, or a piece of one that goes on from the checkpoint of the last: what is trained, and how far it is.
 
-    Raises FloatingPointError where the loss is no longer finite; the last checkpoint stays.
+    `arguments` are those of `main`; `rank` of `workers` processes train together.
     """
-    began = time.monotonic()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
-    newline = tokenizer.encode("\n").ids
-    assert len(newline) == 1, "the tokenizer must have a token for one newline"
-    torch.manual_seed(arguments.seed)
-    model = new_model(arguments.shape, tokenizer.get_vocab_size()).to(device)
-    optimizer = Optimizer(model.to(working_dtype(device)))
-    compile_layers(model)
-    optimizer.publish()
-    if arguments.weights is not None:
-        start_from(arguments.weights, optimizer)
-    checkpoint = arguments.work / f"{arguments.shape}.checkpoint.safetensors"
-    curve = Curve(arguments.work / f"{arguments.shape}.curve.jsonl")
-    step, spent_s, tokens = _resume(checkpoint, optimizer)
-    if rank == 0:
-        curve.cut_after(step)
-    schedule, seed = Schedule(arguments.seconds, spent_s, time.monotonic()), [arguments.seed, step, rank]
-    feed = Feed(arguments.work, newline[0], arguments.documents, schedule, [*seed, 0], workers)
-    batches_ahead = fed(feed, arguments.readers, pinned=device.type == "cuda")
-    held_out = Corpus(arguments.work, "val", newline[0])
-    coin = np.random.default_rng([*seed, 1])
-    generator = torch.Generator(device).manual_seed(int(coin.integers(1 << 62)))
-    smooth: Tensor | None = None
-    saved = time.monotonic()
-    while True:
-        elapsed_s = schedule.elapsed_s()
-        share = _agree(1.0 if time.monotonic() - began > arguments.piece_s else schedule.share(), workers)
-        if rank == 0 and (share >= 1 or time.monotonic() - saved > arguments.save_every_s):
-            _check(smooth, step)
-            _save(checkpoint, optimizer, step, elapsed_s, tokens)
-            denoising, causal = validate(model, held_out)
-            curve.add(step, elapsed_s, tokens, val_denoising=denoising, val_causal=causal)
-            if arguments.out is not None:
-                _hand_out(arguments.out, optimizer, arguments.shape, curve)
-            saved = time.monotonic()
-        if share >= 1:
-            return
-        batch = next(batches_ahead).to(device)
-        temperature = coin.uniform(0.4, 1.0) if coin.random() < 0.5 else None
-        denoising, causal = losses(model, batch, generator, temperature)
+
+    def __init__(self, arguments: argparse.Namespace, rank: int, workers: int) -> None:
+        self.arguments, self.rank, self.workers = arguments, rank, workers
+        self.began = time.monotonic()
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
+        newline = tokenizer.encode("\n").ids
+        assert len(newline) == 1, "the tokenizer must have a token for one newline"
+        torch.manual_seed(arguments.seed)
+        self.model = new_model(arguments.shape, tokenizer.get_vocab_size()).to(device).to(working_dtype(device))
+        self.optimizer = Optimizer(self.model)
+        compile_layers(self.model)
+        if arguments.weights is not None:
+            start_from(arguments.weights, self.optimizer)
+        self.checkpoint = arguments.work / f"{arguments.shape}.checkpoint.safetensors"
+        self.curve = Curve(arguments.work / f"{arguments.shape}.curve.jsonl")
+        self.step, spent_s, self.tokens = _resume(self.checkpoint, self.optimizer)
+        self.schedule = Schedule(arguments.seconds, spent_s, time.monotonic())
+        self.held_out = Corpus(arguments.work, "val", newline[0])
+        seed = [arguments.seed, self.step, rank]
+        feed = Feed(arguments.work, newline[0], arguments.documents, self.schedule, [*seed, 0], workers)
+        self.batches = fed(feed, arguments.readers, pinned=device.type == "cuda")
+        self.coin = np.random.default_rng([*seed, 1])
+        self.generator = torch.Generator(device).manual_seed(int(self.coin.integers(1 << 62)))
+        self.smooth: Tensor | None = None
+        """Both losses, [2]; on the device until they are logged, or each step would wait for a card."""
+
+    def train(self) -> None:
+        """Ends with the run, or with what of it fits into `piece_s`, and leaves a checkpoint.
+
+        Raises FloatingPointError where the loss is no longer finite; the checkpoint is then the last one's.
+        """
+        if self.rank == 0:
+            self.curve.cut_after(self.step)
+        saved = time.monotonic()
+        while True:
+            elapsed_s = self.schedule.elapsed_s()
+            is_over = time.monotonic() - self.began > self.arguments.piece_s
+            share = _agree(1.0 if is_over else self.schedule.share(), self.workers)
+            if self.rank == 0 and (share >= 1 or time.monotonic() - saved > self.arguments.save_every_s):
+                self.save(elapsed_s)
+                saved = time.monotonic()
+            if share >= 1:
+                return
+            self.learn(share)
+            if self.rank == 0 and self.step % 20 == 0:
+                denoising, causal = self.losses()
+                self.curve.add(self.step, elapsed_s, self.tokens, denoising=denoising, causal=causal)
+
+    def learn(self, share: float) -> None:
+        """A step on the next batch, after `share` of the run."""
+        batch = next(self.batches).to(self.generator.device)
+        temperature = self.coin.uniform(0.4, 1.0) if self.coin.random() < 0.5 else None
+        denoising, causal = losses(self.model, batch, self.generator, temperature)
         (denoising + causal).backward()
-        optimizer.step(arguments.rate * rate_scale(share) * min(1.0, (step + 1) / WARM_UP_STEPS), workers)
-        step += 1
-        tokens += workers * (batch.stream.numel() + batch.canvas.numel())
-        # It stays on the device until it is logged: a card would be waited for.
+        warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
+        self.optimizer.step(self.arguments.rate * rate_scale(share) * warm, self.workers)
+        self.step += 1
+        self.tokens += self.workers * (batch.stream.numel() + batch.canvas.numel())
         now = torch.stack((denoising.detach(), causal.detach()))
-        smooth = now if smooth is None else smooth * 0.97 + now * 0.03
-        if rank == 0 and step % 20 == 0:
-            _check(smooth, step)
-            curve.add(step, elapsed_s, tokens, denoising=float(smooth[0]), causal=float(smooth[1]))
+        self.smooth = now if self.smooth is None else self.smooth * 0.97 + now * 0.03
 
+    def losses(self) -> list[float]:
+        """[denoising, causal] of the last steps, none before the first."""
+        found = [] if self.smooth is None else self.smooth.tolist()
+        if not all(map(math.isfinite, found)):
+            raise FloatingPointError(f"finite losses are wanted, at step {self.step} they are {found}")
+        return found
 
-def _check(losses: Tensor | None, step: int) -> None:
-    if losses is not None and not losses.isfinite().all():
-        raise FloatingPointError(f"finite losses are wanted, at step {step} they are {losses.tolist()}")
-
-
-def _hand_out(out: Path, optimizer: Optimizer, shape: str, curve: "Curve") -> None:
-    """The weights so far, and how they came about: what is left of a machine that goes back."""
-    out.mkdir(parents=True, exist_ok=True)
-    write_weights({name: master.detach().cpu() for name, master in optimizer.masters.items()}, shape, out)
-    shutil.copy(curve.path, out)
+    def save(self, elapsed_s: float) -> None:
+        """Leaves a checkpoint, and weights and loss curve in `out`: all that is left of a machine that goes back."""
+        self.losses()
+        _save(self.checkpoint, self.optimizer, self.step, elapsed_s, self.tokens)
+        denoising, causal = validate(self.model, self.held_out)
+        self.curve.add(self.step, elapsed_s, self.tokens, val_denoising=denoising, val_causal=causal)
+        if (out := self.arguments.out) is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            write_weights(self.optimizer.weights(), self.arguments.shape, out)
+            shutil.copy(self.curve.path, out)
 
 
 class Curve:
@@ -304,7 +324,7 @@ def main() -> None:
     if workers > 1:
         torch.set_num_threads(1)
         dist.init_process_group("gloo")
-    train(arguments, rank, workers)
+    Run(arguments, rank, workers).train()
     if workers > 1:
         dist.destroy_process_group()
 

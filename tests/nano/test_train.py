@@ -12,7 +12,7 @@ import torch
 from export import SHARD_BYTES, blended, export, exported_weights, trained_weights, write_weights
 from schedule import rate_scale
 from shapes import SHAPES
-from train import Curve, Optimizer, _resume, _save, new_model, start_from, train
+from train import Curve, Optimizer, Run, _resume, _save, new_model, start_from
 
 from midfill.engine.checkpoint import load
 from midfill.engine.installed import embedded_model
@@ -130,6 +130,10 @@ def arguments(work: Path, **changed: object) -> argparse.Namespace:
     return argparse.Namespace(**{**options, **paths, "save_every_s": math.inf, **changed})
 
 
+def trained_on(options: argparse.Namespace) -> None:
+    Run(options, rank=0, workers=1).train()
+
+
 def told(work: Path) -> list[dict[str, float]]:
     """What a run says of its checkpoints."""
     lines = (work / "T.curve.jsonl").read_text(encoding="utf-8").splitlines()
@@ -137,10 +141,10 @@ def told(work: Path) -> list[dict[str, float]]:
 
 
 def test_a_piece_ends_with_a_checkpoint_from_which_the_next_goes_on(work: Path) -> None:
-    train(arguments(work, piece_s=2.0), rank=0, workers=1)
+    trained_on(arguments(work, piece_s=2.0))
     (first,) = told(work)
     assert first["step"] > 0
-    train(arguments(work, piece_s=2.0, out=work / "out"), rank=0, workers=1)
+    trained_on(arguments(work, piece_s=2.0, out=work / "out"))
     last = told(work)[-1]
     assert last["step"] > first["step"]
     assert last["seconds"] >= first["seconds"]
@@ -151,17 +155,17 @@ def test_a_piece_ends_with_a_checkpoint_from_which_the_next_goes_on(work: Path) 
 
 
 def test_a_run_is_over_when_its_seconds_are_used_up(work: Path) -> None:
-    train(arguments(work, seconds=1.0, piece_s=math.inf), rank=0, workers=1)
+    trained_on(arguments(work, seconds=1.0, piece_s=math.inf))
     done = told(work)
-    train(arguments(work, seconds=1.0, piece_s=math.inf), rank=0, workers=1)
+    trained_on(arguments(work, seconds=1.0, piece_s=math.inf))
     assert told(work)[-1]["step"] == done[-1]["step"] > 0
 
 
 def test_losses_that_are_not_finite_end_a_run_and_leave_its_checkpoint(work: Path) -> None:
-    train(arguments(work, piece_s=1.0), rank=0, workers=1)
+    trained_on(arguments(work, piece_s=1.0))
     before = trained_weights(work / "T.checkpoint.safetensors")
     with pytest.raises(FloatingPointError, match="finite losses are wanted"):
-        train(arguments(work, rate=math.nan, piece_s=60.0), rank=0, workers=1)
+        trained_on(arguments(work, rate=math.nan, piece_s=60.0))
     after = trained_weights(work / "T.checkpoint.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
 
