@@ -5,6 +5,7 @@ Source: https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`, whose st
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -33,16 +34,27 @@ class Muon(torch.optim.Optimizer):
         """A step of every matrix that has a gradient, with Nesterov's momentum and decoupled weight decay."""
         assert closure is None, "nobody asks for the loss"
         for group in self.param_groups:
+            # Of one shape together: an optimizer step of S8 is 1,900 operations so, and 4,600 otherwise, on a card each
+            # a launch.
+            alike = defaultdict[torch.Size, list[Tensor]](list)
             for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(matrix.grad)
-                buffer = state["momentum_buffer"].lerp_(matrix.grad, 1 - group["momentum"])
-                update = orthogonal(matrix.grad.lerp(buffer, group["momentum"]).to(self.dtype))
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update, alpha=-group["lr"] * math.sqrt(max(1, matrix.shape[-2] / matrix.shape[-1])))
+                if matrix.grad is not None:
+                    alike[matrix.shape].append(matrix)
+            for matrices in alike.values():
+                momenta = torch.stack([self._momentum(matrix, group["momentum"]) for matrix in matrices])
+                updates = orthogonal(momenta.to(self.dtype)).to(momenta.dtype).unbind()
+                rows, columns = matrices[0].shape[-2:]
+                for matrix, update in zip(matrices, updates, strict=True):
+                    matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                    matrix.add_(update, alpha=-group["lr"] * math.sqrt(max(1, rows / columns)))
+
+    def _momentum(self, matrix: Tensor, share: float) -> Tensor:
+        """Nesterov's, after the gradient of this step."""
+        assert matrix.grad is not None
+        state = self.state[matrix]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+        return matrix.grad.lerp(state["momentum_buffer"].lerp_(matrix.grad, 1 - share), share)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
