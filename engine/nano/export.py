@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from contamination import WORK
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from shapes import config_json
 from torch import Tensor
 from train_tokenizer import DEFAULT_OUT
+
+from midfill.engine.weight_files import list_tensors, read_tensors
 
 SHARD_BYTES = 15 << 20
 """No file of the package passes 16 MB."""
@@ -58,12 +60,17 @@ def official_tensors(weights: dict[str, Tensor], num_layers: int) -> dict[str, T
 
 
 def exported_weights(directory: Path) -> dict[str, Tensor]:
-    """What `write_weights` wrote there, under the names of training, float32. Needs no tokenizer beside it."""
-    tensors: dict[str, Tensor] = {}
-    for path in sorted(directory.glob("model-*.safetensors")):
-        tensors |= load_file(path)
-    named = {name.removeprefix(OFFICIAL): tensor for name, tensor in tensors.items() if name.startswith(OFFICIAL)}
-    return {name: tensor.float() for name, tensor in named.items() if not name.endswith("layer_scalar")}
+    """What `write_weights` wrote there, under the names of training, float32. Needs no tokenizer beside it.
+
+    Raises `CheckpointError` for a directory without all of it.
+    """
+    stored = [
+        tensor
+        for name, tensor in list_tensors(directory).items()
+        if name.startswith(OFFICIAL) and not name.endswith("layer_scalar")
+    ]
+    read = read_tensors(stored, torch.device("cpu"), torch.float32)
+    return {tensor.name.removeprefix(OFFICIAL): weight for tensor, weight in read}
 
 
 def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:

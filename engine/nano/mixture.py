@@ -59,7 +59,7 @@ class Mixture:
         return "train"
 
     def allowed(self, split: str, share: float) -> float:
-        """Tokens of `split` that may have been read by here after `share` of the run, ever more in its second half."""
+        """Tokens of `split` that this process may have read after `share` of the run, ever more in its second half."""
         late = max(share, SHORT_FROM) - max(self.start, SHORT_FROM)
         return late / (1 - SHORT_FROM) * MOST_EPOCHS * len(self.short[split].corpus.ids) / self.readers
 
@@ -72,9 +72,9 @@ def batches(examples: Examples, streams: int, length: int) -> Batch:
 
 
 class Feed(IterableDataset[Batch]):
-    """A `Mixture` without end, in each process that reads it, with a seed of its own below `seed`.
+    """A `Mixture` without end: one for each process that reads this, with a seed of its own below `seed`.
 
-    As many of `workers` do, which train together.
+    `workers` train together, each on a feed that as many processes read.
     """
 
     def __init__(

@@ -15,6 +15,7 @@ from shapes import SHAPES
 from train import Curve, Optimizer, Run, _resume, _save, new_model, start_from
 
 from midfill.engine.checkpoint import load
+from midfill.engine.errors import CheckpointError
 from midfill.engine.installed import embedded_model
 
 TINY = {**SHAPES["S8"], "hidden_size": 32, "intermediate_size": 32, "moe_intermediate_size": 16, "pattern": "SF"}
@@ -116,9 +117,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a corpus, for a run of a tiny shape that nothing compiles."""
     monkeypatch.setitem(SHAPES, "T", TINY)
     monkeypatch.setenv("PATH", "")
-    rng = np.random.default_rng(0)
     for split in ("train", "val"):
-        np.save(tmp_path / f"{split}.npy", rng.integers(100, 8000, 4000).astype(np.uint16))
+        np.save(tmp_path / f"{split}.npy", np.tile(np.arange(100, 150, dtype=np.uint16), 80))
         np.save(tmp_path / f"{split}_docs.npy", np.array([0, 4000]))
         np.save(tmp_path / f"{split}_lang.npy", np.array([7], dtype=np.uint8))
     return tmp_path
@@ -130,8 +130,12 @@ def arguments(work: Path, **changed: object) -> argparse.Namespace:
     return argparse.Namespace(**{**options, **paths, "save_every_s": math.inf, **changed})
 
 
-def trained_on(options: argparse.Namespace) -> None:
-    Run(options, rank=0, workers=1).train()
+def piece(work: Path, steps: int, **changed: object) -> Run:
+    """A piece of a run that took so many steps; nothing is saved yet."""
+    run = Run(arguments(work, **changed), rank=0, workers=1)
+    for _ in range(steps):
+        run.learn(0.1)
+    return run
 
 
 def told(work: Path) -> list[dict[str, float]]:
@@ -141,12 +145,12 @@ def told(work: Path) -> list[dict[str, float]]:
 
 
 def test_a_piece_ends_with_a_checkpoint_from_which_the_next_goes_on(work: Path) -> None:
-    trained_on(arguments(work, piece_s=2.0))
-    (first,) = told(work)
-    assert first["step"] > 0
-    trained_on(arguments(work, piece_s=2.0, out=work / "out"))
-    last = told(work)[-1]
-    assert last["step"] > first["step"]
+    piece(work, 20).train()
+    second = piece(work, 20, out=work / "out")
+    assert second.step == 40
+    second.train()
+    first, last = told(work)
+    assert (first["step"], last["step"]) == (20, 40)
     assert last["seconds"] >= first["seconds"]
     assert last["val_causal"] < first["val_causal"]
     handed, kept = exported_weights(work / "out"), trained_weights(work / "T.checkpoint.safetensors")
@@ -155,19 +159,25 @@ def test_a_piece_ends_with_a_checkpoint_from_which_the_next_goes_on(work: Path) 
 
 
 def test_a_run_is_over_when_its_seconds_are_used_up(work: Path) -> None:
-    trained_on(arguments(work, seconds=1.0, piece_s=math.inf))
-    done = told(work)
-    trained_on(arguments(work, seconds=1.0, piece_s=math.inf))
-    assert told(work)[-1]["step"] == done[-1]["step"] > 0
+    piece(work, 3, seconds=1.0).save(elapsed_s=1.0)
+    piece(work, 0, seconds=1.0, piece_s=math.inf).train()
+    assert [entry["step"] for entry in told(work)] == [3, 3]
 
 
 def test_losses_that_are_not_finite_end_a_run_and_leave_its_checkpoint(work: Path) -> None:
-    trained_on(arguments(work, piece_s=1.0))
+    piece(work, 1).train()
     before = trained_weights(work / "T.checkpoint.safetensors")
     with pytest.raises(FloatingPointError, match="finite losses are wanted"):
-        trained_on(arguments(work, rate=math.nan, piece_s=60.0))
+        piece(work, 0, rate=math.nan, piece_s=math.inf).train()
+    with pytest.raises(FloatingPointError, match="at step 3 they are"):
+        piece(work, 2, rate=math.nan).train()
     after = trained_weights(work / "T.checkpoint.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_folder_without_weights_is_no_start(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError):
+        start_from(tmp_path, Optimizer(new_model("S8", 8192)))
 
 
 def test_a_model_of_another_shape_is_no_start() -> None:
